@@ -1,0 +1,94 @@
+//! The application: its state, its routes in the specification's order, and what surrounds them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, Request, StatusCode};
+use axum::middleware;
+use axum::response::IntoResponse as _;
+use sqlx::PgPool;
+use testrun_shared::auth::Authenticator;
+use testrun_shared::ops::{self, Readiness};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
+use crate::openapi;
+use crate::routes;
+
+/// Largest body of most requests, in bytes.
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
+/// Largest body of a request that carries many rows, in bytes.
+pub(crate) const MAX_BULK_BODY: usize = 16 * 1024 * 1024;
+/// Longest time that a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The database.
+    pub db: PgPool,
+    /// Tells callers by their tokens.
+    pub authenticator: Authenticator,
+    /// Whether the service should get requests.
+    pub readiness: Readiness,
+}
+
+impl AppState {
+    /// A state over this database.
+    #[must_use]
+    pub fn new(db: PgPool, readiness: Readiness) -> Self {
+        Self { authenticator: Authenticator::new(db.clone()), db, readiness }
+    }
+}
+
+/// Every route of the API, with its description.
+pub(crate) fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .nest("/api/v1", routes::test_runs::router())
+        .nest("/api/v1", routes::test_run_items::router())
+        .nest("/api/v1", routes::test_run_results::router())
+        .nest("/api/v1", routes::test_step_results::router())
+        .nest("/api/v1", routes::checkpoint_results::router())
+        .nest("/api/v1", routes::console_logs::router())
+        .nest("/api/v1", routes::schedules::router())
+        .nest("/api/v1", routes::test_cases::router())
+}
+
+/// The whole service.
+pub fn router(state: AppState) -> Router {
+    let (api, document) = api().split_for_parts();
+    let around = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(middleware::from_fn(with_request_id))
+        .layer(CatchPanicLayer::custom(|_| ApiError::internal("a handler panicked").into_response()))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    Router::new()
+        .merge(api.with_state(state.clone()))
+        .merge(ops::router(state.readiness))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(fallback)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(around)
+}
+
+/// Names the route by its pattern, so that a log does not fill with ids, and carries the request's id.
+fn span<B>(request: &Request<B>) -> tracing::Span {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("", axum::extract::MatchedPath::as_str);
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+    tracing::info_span!("request", http.method = %request.method(), http.route = route, request.id = id)
+}
+
+/// A response whose body is this error.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;

@@ -1,0 +1,198 @@
+//! Extractors: the only place that knows axum's own, so that every refusal has our shape and names the field.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use garde::Validate;
+use serde::de::DeserializeOwned;
+use testrun_shared::auth;
+use testrun_shared::domain::identity::Role;
+use testrun_shared::error::FieldError;
+
+use crate::app::{AppState, MAX_BULK_BODY};
+use crate::error::ApiError;
+
+/// Whoever sent the request. A request that changes something needs at least the role `member`, whatever its handler
+/// says, so that no handler can forget it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(pub(crate) auth::Caller);
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        // A header that is not text cannot be a token of ours.
+        let header = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+        let caller = state.authenticator.authenticate(header).await?;
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            caller.require(Role::Member)?;
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// A body that was read, decoded and checked against its type's rules.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T, S> FromRequest<S> for Json<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(&request) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let bytes = read(request, state).await?;
+        Ok(Self(decode(&bytes)?))
+    }
+}
+
+/// A body that may be left out altogether.
+impl<T, S> OptionalFromRequest<S> for Json<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let declared = request.headers().contains_key(header::CONTENT_TYPE);
+        let json = is_json(&request);
+        let bytes = read(request, state).await?;
+        match (bytes.is_empty(), json || !declared) {
+            (true, _) => Ok(None),
+            (false, true) => Ok(Some(Self(decode(&bytes)?))),
+            (false, false) => Err(ApiError::UnsupportedMediaType),
+        }
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let limit = request.extensions().get::<BodyLimit>().map_or(crate::app::MAX_BODY, |limit| limit.0);
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(limit),
+        _ => ApiError::invalid(vec![FieldError::new("body", "Could not be read to its end")]),
+    })
+}
+
+/// The limit of the route, for the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimit(usize);
+
+/// Lets a route take a bulk body.
+pub(crate) fn bulk(
+    router: utoipa_axum::router::OpenApiRouter<AppState>,
+) -> utoipa_axum::router::OpenApiRouter<AppState> {
+    router.layer(axum::extract::DefaultBodyLimit::max(MAX_BULK_BODY)).layer(axum::Extension(BodyLimit(MAX_BULK_BODY)))
+}
+
+fn decode<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| ApiError::invalid(vec![field_error(&error.path().to_string(), &error.inner().to_string())]))?;
+    deserializer.end().map_err(|_| ApiError::invalid(vec![FieldError::new("body", "Must be one JSON value")]))?;
+    refuse_nul(bytes)?;
+    value.validate().map_err(|report| ApiError::invalid(fields(&report)))?;
+    Ok(value)
+}
+
+/// Every rule that was broken, with the path of its field.
+fn fields(report: &garde::Report) -> Vec<FieldError> {
+    report.iter().map(|(path, error)| FieldError::new(path.to_string(), error.to_string())).collect()
+}
+
+/// Names the field in a decoding error. serde puts a missing field's name into the message only.
+fn field_error(path: &str, message: &str) -> FieldError {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let path = if path == "." { "" } else { path };
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let (field, message) = match missing {
+        Some(name) if path.is_empty() => (name.to_owned(), "Is required".to_owned()),
+        Some(name) => (format!("{path}.{name}"), "Is required".to_owned()),
+        None if path.is_empty() => ("body".to_owned(), capitalised(message)),
+        None => (path.to_owned(), capitalised(message)),
+    };
+    FieldError { field, message }
+}
+
+/// A decoder's message as a sentence.
+pub(crate) fn capitalised(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// PostgreSQL cannot store NUL, neither in text nor in JSON; one anywhere in the body refuses it, naming the place.
+fn refuse_nul(bytes: &[u8]) -> Result<(), ApiError> {
+    const ESCAPED: &[u8] = br"\u0000";
+    if !bytes.windows(ESCAPED.len()).any(|window| window == ESCAPED) {
+        return Ok(());
+    }
+    let value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| ApiError::internal(error.to_string()))?;
+    let mut errors = Vec::new();
+    find_nul(&value, "", &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
+}
+
+fn find_nul(value: &serde_json::Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mut refuse = |path: &str| errors.push(FieldError::new(path, "Must not contain the NUL character"));
+    match value {
+        serde_json::Value::String(text) if text.contains('\0') => refuse(if path.is_empty() { "body" } else { path }),
+        serde_json::Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                find_nul(element, &format!("{path}[{index}]"), errors);
+            }
+        }
+        serde_json::Value::Object(fields) => {
+            for (name, field) in fields {
+                let separator = if path.is_empty() { "" } else { "." };
+                let path = format!("{path}{separator}{}", name.replace('\0', "\u{fffd}"));
+                if name.contains('\0') {
+                    errors.push(FieldError::new(path.clone(), "Must not contain the NUL character"));
+                }
+                find_nul(field, &path, errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The parameters of a path.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        use axum::extract::path::ErrorKind;
+        use axum::extract::rejection::PathRejection;
+
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                let error = match error.into_kind() {
+                    ErrorKind::DeserializeError { key, message, .. } => FieldError::new(key, capitalised(&message)),
+                    ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
+                        FieldError::new(key, format!("Must be a {expected_type}"))
+                    }
+                    ErrorKind::InvalidUtf8InPathParam { key } => FieldError::new(key, "Must be UTF-8"),
+                    other => FieldError::new("path", capitalised(&other.to_string())),
+                };
+                Err(ApiError::invalid(vec![error]))
+            }
+            Err(other) => Err(ApiError::internal(other.to_string())),
+        }
+    }
+}

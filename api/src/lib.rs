@@ -1,0 +1,90 @@
+//! The REST service: routes, what they accept and what they answer. Rules and SQL are in `testrun-shared`.
+
+mod app;
+mod error;
+mod extract;
+mod list;
+mod openapi;
+mod routes;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use testrun_shared::config::{DatabaseConfig, LogConfig};
+use testrun_shared::{db, ops};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use app::{AppState, router};
+pub use openapi::document;
+
+/// How long requests that are under way may take when the process stops.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Settings of the REST service.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "testrun-api", version, about = "The REST service of Testrun")]
+pub struct Config {
+    /// Where the database is
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Address for clients; port 0 takes any free one
+    #[arg(long, env = "TESTRUN_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// The address under which clients reach the service, for links; default `http://` and the listening address
+    #[arg(long, env = "TESTRUN_PUBLIC_URL")]
+    pub public_url: Option<Url>,
+
+    /// What is logged, and how
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// Serves until `shutdown`, then lets requests that are under way end, for at most 25 s.
+///
+/// # Errors
+/// If the address cannot be listened on, or the database cannot be reached or is not migrated.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("TESTRUN_LISTEN: cannot listen on {}", config.listen))?;
+    serve(config, listener, ops::Readiness::default(), shutdown).await
+}
+
+/// Like [`run`], on a socket that the caller opened, and telling the caller whether it is ready.
+///
+/// # Errors
+/// If the database cannot be reached or is not migrated.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    readiness: ops::Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    ops::start_metrics();
+    let address = listener.local_addr()?;
+    let db = db::pool(&config.database.database_url, config.database.database_connections, "testrun-api")
+        .context("DATABASE_URL: not a PostgreSQL URL")?;
+    db::ensure_migrated(&db).await?;
+    let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
+    let state = AppState::new(db, readiness.clone());
+
+    tracing::info!(%address, "api listens");
+    let stop = async move {
+        shutdown.cancelled().await;
+        readiness.stop();
+    };
+    let mut stopping = std::pin::pin!(axum::serve(listener, router(state)).with_graceful_shutdown(stop).into_future());
+    tokio::select! {
+        served = &mut stopping => served?,
+        () = async { watch.await.ok(); tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("requests did not end in time");
+        }
+    }
+    Ok(())
+}

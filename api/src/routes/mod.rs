@@ -1,0 +1,10 @@
+//! One file per resource: what it accepts and answers that is not a row, its handlers, its router. No SQL, no rules.
+
+pub(crate) mod checkpoint_results;
+pub(crate) mod console_logs;
+pub(crate) mod schedules;
+pub(crate) mod test_cases;
+pub(crate) mod test_run_items;
+pub(crate) mod test_run_results;
+pub(crate) mod test_runs;
+pub(crate) mod test_step_results;

@@ -1,0 +1,69 @@
+//! `/test-run-results`, and the results of a run
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use testrun_shared::domain::page::Paged;
+use testrun_shared::domain::test_run_result::{NewTestRunResult, TestRunResult};
+use testrun_shared::{Error, actions, db};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::test_runs;
+use crate::app::{ApiResult, AppState};
+use crate::error::{BodyErrors, CommonErrors, ErrorBody};
+use crate::extract::{Caller, Json, Path, bulk};
+use crate::list::{List, NoFilter, PageParams};
+
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(bulk(OpenApiRouter::new().routes(routes!(create_test_run_result))))
+        .routes(routes!(get_test_run_result))
+        .routes(routes!(list_test_run_results))
+}
+
+/// Create result (internal)
+///
+/// Alone, or with nested `steps`, `checkpoints`, `scripts`, `console_logs` and `network_logs`, written in one
+/// transaction. The answer means that all of it is stored.
+#[utoipa::path(post, path = "/test-run-results", tag = "Test Run Results",
+    responses((status = 201, body = TestRunResult), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "The attempt, or a step number, has its row already"),
+        (status = 422, body = ErrorBody, description = "The run is not running, or the item is final"),
+        CommonErrors, BodyErrors))]
+async fn create_test_run_result(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Json(body): Json<NewTestRunResult>,
+) -> ApiResult<(StatusCode, Answer<TestRunResult>)> {
+    Ok((StatusCode::CREATED, Answer(Box::pin(actions::results::submit(&app.db, &caller, body)).await?)))
+}
+
+/// Get result details
+#[utoipa::path(get, path = "/test-run-results/{result_id}", tag = "Test Run Results", params(("result_id" = Uuid, Path)),
+    responses((status = 200, body = TestRunResult), (status = 404, body = ErrorBody), CommonErrors))]
+async fn get_test_run_result(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(result_id): Path<Uuid>,
+) -> ApiResult<Answer<TestRunResult>> {
+    let result = db::test_run_results::get(&app.db, caller.project_id, result_id).await?;
+    Ok(Answer(result.ok_or_else(|| Error::not_found("Test run result", result_id))?))
+}
+
+/// List all results for run
+#[utoipa::path(get, path = "/test-runs/{run_id}/results", tag = "Test Run Results",
+    params(("run_id" = Uuid, Path), PageParams),
+    responses((status = 200, body = Paged<TestRunResult>), (status = 404, body = ErrorBody), CommonErrors))]
+async fn list_test_run_results(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(run_id): Path<Uuid>,
+    query: List<NoFilter>,
+) -> ApiResult<Answer<Paged<TestRunResult>>> {
+    test_runs::find(&app, &caller, run_id).await?;
+    let total = db::test_run_results::count_of_run(&app.db, run_id).await?;
+    let items = db::test_run_results::list_of_run(&app.db, run_id, query.page).await?;
+    Ok(Answer(Paged::new(items, total, query.page)))
+}

@@ -1,0 +1,44 @@
+//! `testrun`: everything in one process on a PostgreSQL of its own, and the commands that set a database up.
+
+mod admin;
+mod migrate;
+mod screen;
+mod seed;
+mod up;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// A distributed server for test runs. Without a command it starts everything in one process (`up`).
+#[derive(Debug, Parser)]
+#[command(name = "testrun", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    up: up::Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything in one process, on a PostgreSQL of its own unless DATABASE_URL is set
+    Up(Box<up::Config>),
+    /// Bring a database's schema up to date
+    Migrate(migrate::Config),
+    /// Create projects, users and API tokens
+    Admin(admin::Config),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // `up` talks to a person on a screen; what services log at `info` would bury it.
+    let quiet = |command: clap::Command| command.mut_arg("log", |log| log.default_value("warn"));
+    let command = quiet(Cli::command()).mut_subcommand("up", quiet);
+    let cli = Cli::from_arg_matches(&command.get_matches())?;
+    match cli.command {
+        None => Box::pin(up::run(cli.up)).await,
+        Some(Command::Up(config)) => Box::pin(up::run(*config)).await,
+        Some(Command::Migrate(config)) => migrate::run(&config).await,
+        Some(Command::Admin(config)) => admin::run(config).await,
+    }
+}

@@ -1,0 +1,75 @@
+//! The scheduler: fires due schedules and sweeps up what did not move. Any number may run; there is no leader.
+
+mod maintenance;
+mod tick;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
+use testrun_shared::{db, ops};
+use tokio_util::sync::CancellationToken;
+
+use crate::tick::every;
+
+/// How often due schedules are looked for.
+const FIRE: Duration = Duration::from_secs(1);
+/// How often doorbells that were lost are rung again.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How often runs without a sign of life are looked for.
+const SILENT: Duration = Duration::from_secs(30);
+/// How often finished jobs are cleared away.
+const PRUNE: Duration = Duration::from_secs(3600);
+
+/// Settings of the scheduler.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "testrun-scheduler", version, about = "Fires due schedules and sweeps up what did not move")]
+pub struct Config {
+    /// Where the database is
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Seconds without a sign of life from its client after which a queued or running run fails
+    #[arg(long, env = "TESTRUN_RUN_INACTIVITY_LIMIT", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub run_inactivity_limit: u64,
+
+    /// Where operators ask
+    #[command(flatten)]
+    pub admin: AdminConfig,
+
+    /// What is logged, and how
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// Ticks until `shutdown`, then lets running ticks end.
+///
+/// # Errors
+/// If a setting is wrong, or the database cannot be reached or is not migrated.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let readiness = ops::Readiness::default();
+    if let Some(listen) = config.admin.admin_listen {
+        tokio::spawn(ops::serve(listen, readiness.clone(), shutdown.clone()));
+    }
+    tick(config, readiness, shutdown).await
+}
+
+/// Like [`run`], telling the caller whether it is ready.
+///
+/// # Errors
+/// As [`run`].
+pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: CancellationToken) -> anyhow::Result<()> {
+    ops::start_metrics();
+    let db = db::pool(&config.database.database_url, config.database.database_connections, "testrun-scheduler")
+        .context("DATABASE_URL: not a PostgreSQL URL")?;
+    db::ensure_migrated(&db).await?;
+    let limit = Duration::from_secs(config.run_inactivity_limit);
+    tokio::join!(
+        every("fire", FIRE, &readiness, &shutdown, || tick::fire_due(&db)),
+        every("sweep", SWEEP, &readiness, &shutdown, || maintenance::sweep(&db)),
+        every("silent_runs", SILENT, &readiness, &shutdown, || maintenance::fail_silent_runs(&db, limit)),
+        every("prune", PRUNE, &readiness, &shutdown, || maintenance::prune(&db)),
+    );
+    Ok(())
+}

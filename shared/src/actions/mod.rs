@@ -1,0 +1,45 @@
+//! Writes that need more than one statement: begin, lock, check the rule, write, ring, commit.
+//!
+//! Locks are taken in one order everywhere: project counter → schedule → run → items by id → results.
+
+pub mod deliveries;
+pub mod finalise;
+pub mod identity;
+pub mod refresh;
+pub mod results;
+pub mod schedules;
+pub mod test_cases;
+pub mod test_run_items;
+pub mod test_runs;
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db;
+use crate::domain::event::EventType;
+use crate::error::Result;
+use crate::jobs::{DeliverWebhook, RefreshRun, ring};
+
+/// Writes a fact down beside its cause, with a delivery for each webhook that wants it.
+async fn record(
+    conn: &mut PgConnection,
+    project_id: Uuid,
+    event_type: EventType,
+    test_run_id: Option<Uuid>,
+    data: &Value,
+) -> Result<()> {
+    let event_id = db::events::insert(&mut *conn, project_id, event_type, test_run_id, data).await?;
+    for delivery_id in db::webhooks::insert_deliveries(&mut *conn, event_id).await? {
+        ring(conn, &DeliverWebhook { delivery_id }).await?;
+    }
+    Ok(())
+}
+
+/// Has a run's counts recomputed. Rings only if nobody did since the last time (design, rule 5).
+async fn request_refresh(conn: &mut PgConnection, run_id: Uuid) -> Result<()> {
+    if db::run_refreshes::insert(&mut *conn, run_id).await? {
+        ring(conn, &RefreshRun { run_id }).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The named constraints that a client's write can break, and what to answer.
+
+use crate::error::{Error, Result};
+
+/// A test case is in a run once.
+pub const ITEM_TEST_CASE: &str = "test_run_items_test_case_key";
+/// One result per (item, iteration, attempt).
+pub const RESULT_ATTEMPT: &str = "test_run_results_attempt_key";
+/// A step number is in a result once.
+pub const STEP_NUMBER: &str = "test_step_results_step_number_key";
+/// An external key is in a project once.
+pub const EXTERNAL_KEY: &str = "test_cases_external_key_key";
+/// A project's name is unique.
+pub const PROJECT_NAME: &str = "projects_name_key";
+/// A user's address is unique.
+pub const USER_EMAIL: &str = "users_email_key";
+
+/// Turns a write that broke a constraint into an answer for the client.
+pub trait OnConstraint<T> {
+    /// Replaces the error by `answer` if it is the named constraint that was broken.
+    ///
+    /// # Errors
+    /// `answer`, or the error as it was.
+    fn on_constraint(self, name: &str, answer: impl FnOnce() -> Error) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> OnConstraint<T> for std::result::Result<T, E> {
+    fn on_constraint(self, name: &str, answer: impl FnOnce() -> Error) -> Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            if error.constraint() == Some(name) { answer() } else { error }
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Table `test_execution_history`.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::domain::execution_history::{HistoryStatistics, TestExecutionHistory};
+use crate::domain::page::Page;
+use crate::domain::test_run_result::ResultStatus;
+
+/// An execution to write down.
+#[derive(Debug)]
+pub struct NewHistory<'a> {
+    /// The test case.
+    pub test_case_id: Uuid,
+    /// The run.
+    pub test_run_id: Uuid,
+    /// The deciding result; a second entry for it changes nothing.
+    pub test_run_result_id: Uuid,
+    /// How it ended.
+    pub status: ResultStatus,
+    /// When it was executed.
+    pub executed_at: DateTime<Utc>,
+    /// Milliseconds.
+    pub duration_ms: i64,
+    /// Total, passed and failed steps.
+    pub steps: [i32; 3],
+    /// What went wrong.
+    pub error_message: Option<&'a str>,
+    /// The run's name.
+    pub run_name: &'a str,
+    /// Whether a schedule made the run.
+    pub is_scheduled: bool,
+}
+
+/// Writes an execution down, or brings the entry of its result up to date.
+///
+/// # Errors
+/// If the database fails.
+pub async fn upsert(db: impl PgExecutor<'_>, entry: &NewHistory<'_>) -> sqlx::Result<()> {
+    let [total_steps, passed_steps, failed_steps] = entry.steps;
+    sqlx::query!(
+        "-- test_execution_history.upsert
+         INSERT INTO test_execution_history (
+             id, test_case_id, test_run_id, test_run_result_id, status, executed_at, duration_ms,
+             total_steps, passed_steps, failed_steps, pass_rate, error_message, run_name, is_scheduled
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         ON CONFLICT (test_run_result_id) DO UPDATE
+         SET total_steps = EXCLUDED.total_steps, passed_steps = EXCLUDED.passed_steps,
+             failed_steps = EXCLUDED.failed_steps, pass_rate = EXCLUDED.pass_rate",
+        Uuid::now_v7(),
+        entry.test_case_id,
+        entry.test_run_id,
+        entry.test_run_result_id,
+        entry.status as ResultStatus,
+        entry.executed_at,
+        entry.duration_ms,
+        total_steps,
+        passed_steps,
+        failed_steps,
+        crate::domain::statistics::pass_rate(passed_steps, total_steps),
+        entry.error_message,
+        entry.run_name,
+        entry.is_scheduled,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// A page of a test case's executions, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(db: impl PgExecutor<'_>, test_case_id: Uuid, page: Page) -> sqlx::Result<Vec<TestExecutionHistory>> {
+    sqlx::query_as!(
+        TestExecutionHistory,
+        r#"-- test_execution_history.list
+         SELECT id, test_run_id, test_run_result_id, run_name, status AS "status: ResultStatus", executed_at, duration_ms,
+             total_steps, passed_steps, failed_steps, pass_rate, error_message, is_scheduled, created_at
+         FROM test_execution_history
+         WHERE test_case_id = $1
+         ORDER BY executed_at DESC, id DESC
+         LIMIT $2 OFFSET $3"#,
+        test_case_id,
+        page.limit,
+        page.offset,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Figures over all executions of a test case.
+///
+/// # Errors
+/// If the database fails.
+pub async fn statistics(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx::Result<HistoryStatistics> {
+    sqlx::query_as!(
+        HistoryStatistics,
+        r#"-- test_execution_history.statistics
+         SELECT count(*) AS "total_executions!",
+             count(*) FILTER (WHERE status = 'passed') AS "passed!",
+             count(*) FILTER (WHERE status = 'failed') AS "failed!",
+             count(*) FILTER (WHERE status = 'skipped') AS "skipped!",
+             coalesce(round(100.0 * count(*) FILTER (WHERE status = 'passed') / nullif(count(*), 0), 2), 0)
+                 AS "overall_pass_rate!",
+             coalesce(round(avg(duration_ms)), 0)::bigint AS "avg_duration_ms!"
+         FROM test_execution_history
+         WHERE test_case_id = $1"#,
+        test_case_id,
+    )
+    .fetch_one(db)
+    .await
+}

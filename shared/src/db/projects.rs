@@ -1,0 +1,70 @@
+//! Table `projects`.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::domain::identity::Project;
+
+/// Inserts a project and returns it.
+///
+/// # Errors
+/// Constraint [`super::constraints::PROJECT_NAME`] if the name is taken.
+pub async fn insert(db: impl PgExecutor<'_>, name: &str, description: Option<&str>) -> sqlx::Result<Project> {
+    sqlx::query_as!(
+        Project,
+        "-- projects.insert
+         INSERT INTO projects (id, name, description)
+         VALUES ($1, $2, $3)
+         RETURNING id, name, description, created_at, updated_at",
+        Uuid::now_v7(),
+        name,
+        description,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The project with this id or name.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(db: impl PgExecutor<'_>, id_or_name: &str) -> sqlx::Result<Option<Project>> {
+    sqlx::query_as!(
+        Project,
+        "-- projects.find
+         SELECT id, name, description, created_at, updated_at
+         FROM projects
+         WHERE id::text = $1 OR name = $1
+         ORDER BY name = $1
+         LIMIT 1",
+        id_or_name,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether there is any project at all.
+///
+/// # Errors
+/// If the database fails.
+pub async fn any(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM projects) AS "any!""#).fetch_one(db).await
+}
+
+/// Takes the next run number. The row stays locked until the transaction ends, which is what keeps the numbers of
+/// concurrent creations without gaps (decisions, Runs).
+///
+/// # Errors
+/// If the database fails or the project is gone.
+pub async fn next_run_number(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "-- projects.next_run_number
+         UPDATE projects
+         SET last_run_number = last_run_number + 1
+         WHERE id = $1
+         RETURNING last_run_number",
+        id,
+    )
+    .fetch_one(db)
+    .await
+}

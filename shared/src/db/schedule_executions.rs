@@ -1,0 +1,180 @@
+//! Table `schedule_executions`.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::domain::schedule_execution::{ExecutionStatus, ScheduleExecution};
+
+macro_rules! columns {
+    () => {
+        "id, schedule_id, test_run_id, scheduled_for, executed_at, status, total_tests, passed_tests, failed_tests, \
+         duration_ms, error_message, created_at"
+    };
+}
+
+/// Claims a due time. Returns the new execution's id, or `None` if the due time has its row already: the unique key
+/// is what makes one occurrence one run (design, rule 3).
+///
+/// # Errors
+/// If the database fails.
+pub async fn claim(
+    db: impl PgExecutor<'_>,
+    schedule_id: Uuid,
+    scheduled_for: DateTime<Utc>,
+    status: ExecutionStatus,
+    reason: Option<&str>,
+) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!(
+        "-- schedule_executions.claim
+         INSERT INTO schedule_executions (id, schedule_id, scheduled_for, status, error_message)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (schedule_id, scheduled_for) DO NOTHING
+         RETURNING id",
+        Uuid::now_v7(),
+        schedule_id,
+        scheduled_for,
+        status as ExecutionStatus,
+        reason,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes many due times down as missed, in one statement.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_missed(
+    db: impl PgExecutor<'_>,
+    schedule_id: Uuid,
+    due_times: &[DateTime<Utc>],
+    reason: &str,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = due_times.iter().map(|_| Uuid::now_v7()).collect();
+    sqlx::query!(
+        "-- schedule_executions.insert_missed
+         INSERT INTO schedule_executions (id, schedule_id, scheduled_for, status, error_message)
+         SELECT missed.id, $1, missed.scheduled_for, 'missed', $4
+         FROM unnest($2::uuid[], $3::timestamptz[]) AS missed (id, scheduled_for)
+         ON CONFLICT (schedule_id, scheduled_for) DO NOTHING",
+        schedule_id,
+        &ids,
+        due_times,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Whether a run that the schedule made has not ended.
+///
+/// # Errors
+/// If the database fails.
+pub async fn has_unfinished(db: impl PgExecutor<'_>, schedule_id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- schedule_executions.has_unfinished
+         SELECT EXISTS (
+             SELECT 1 FROM schedule_executions WHERE schedule_id = $1 AND status IN ('pending', 'running')
+         ) AS "unfinished!""#,
+        schedule_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Locks an execution that waits for its run; `None` if its run was made already.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_pending(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<ScheduleExecution>> {
+    sqlx::query_as(concat!(
+        "-- schedule_executions.lock_pending\nSELECT ",
+        columns!(),
+        " FROM schedule_executions WHERE id = $1 AND status = 'pending' AND test_run_id IS NULL FOR NO KEY UPDATE"
+    ))
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// The execution that made a run, if a schedule made it.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Option<ScheduleExecution>> {
+    sqlx::query_as(concat!(
+        "-- schedule_executions.of_run\nSELECT ",
+        columns!(),
+        " FROM schedule_executions WHERE test_run_id = $1"
+    ))
+    .bind(run_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Gives a locked execution its run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_run(db: impl PgExecutor<'_>, id: Uuid, run_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedule_executions.set_run
+         UPDATE schedule_executions SET test_run_id = $2, executed_at = now(), status = 'running' WHERE id = $1",
+        id,
+        run_id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Takes the figures of an ended run over into its execution.
+///
+/// # Errors
+/// If the database fails.
+pub async fn finish(
+    db: impl PgExecutor<'_>,
+    run_id: Uuid,
+    status: ExecutionStatus,
+    reason: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedule_executions.finish
+         UPDATE schedule_executions e
+         SET status = $2, error_message = $3, total_tests = r.total_tests, passed_tests = r.passed_tests,
+             failed_tests = r.failed_tests, duration_ms = r.duration_ms
+         FROM test_runs r
+         WHERE r.id = $1 AND e.test_run_id = r.id AND e.status IN ('pending', 'running')",
+        run_id,
+        status as ExecutionStatus,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Executions that should have their run by now, noted as rung again.
+///
+/// # Errors
+/// If the database fails.
+pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- schedule_executions.take_overdue
+         UPDATE schedule_executions
+         SET rung_at = clock_timestamp()
+         WHERE id IN (
+             SELECT id FROM schedule_executions
+             WHERE status = 'pending' AND test_run_id IS NULL AND rung_at < $1
+             ORDER BY rung_at
+             LIMIT 500
+             FOR NO KEY UPDATE SKIP LOCKED
+         )
+         RETURNING id",
+        rung_before,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,257 @@
+//! Table `schedules`.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::domain::page::Page;
+use crate::domain::recurrence::{IntervalUnit, RepeatType};
+use crate::domain::schedule::{OverlapPolicy, Schedule, ScheduleStatus};
+use crate::domain::schedule_execution::ExecutionStatus;
+
+macro_rules! columns {
+    () => {
+        "id, project_id, created_by, schedule_name, suite_path, suite_name, test_case_ids, scheduled_datetime, timezone, \
+         repeat_type, repeat_interval, repeat_interval_unit, cron_expression, repeat_days_of_week, repeat_day_of_month, \
+         repeat_end_date, max_occurrences, status, is_enabled, parallel_enabled, parallel_count, retry_on_failure, \
+         retry_count, notify_on_completion, notify_on_failure, notification_emails, catchup_window_seconds, \
+         overlap_policy, execution_count, last_executed_at, last_execution_status, next_execution_at, created_at, updated_at"
+    };
+}
+
+/// Inserts a schedule.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.insert
+         INSERT INTO schedules (
+             id, project_id, created_by, schedule_name, suite_path, suite_name, test_case_ids, scheduled_datetime, timezone,
+             repeat_type, repeat_interval, repeat_interval_unit, cron_expression, repeat_days_of_week, repeat_day_of_month,
+             repeat_end_date, max_occurrences, status, is_enabled, parallel_enabled, parallel_count, retry_on_failure,
+             retry_count, notify_on_completion, notify_on_failure, notification_emails, catchup_window_seconds,
+             overlap_policy, next_execution_at, created_at, updated_at
+         )
+         VALUES (
+             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+             $25, $26, $27, $28, $29, $30, $31
+         )",
+        schedule.id,
+        schedule.project_id,
+        schedule.created_by,
+        schedule.schedule_name,
+        schedule.suite_path.as_deref(),
+        schedule.suite_name,
+        schedule.test_case_ids.as_deref(),
+        schedule.scheduled_datetime,
+        schedule.timezone,
+        schedule.repeat_type as RepeatType,
+        schedule.repeat_interval,
+        schedule.repeat_interval_unit as Option<IntervalUnit>,
+        schedule.cron_expression,
+        schedule.repeat_days_of_week.as_deref(),
+        schedule.repeat_day_of_month,
+        schedule.repeat_end_date,
+        schedule.max_occurrences,
+        schedule.status as ScheduleStatus,
+        schedule.is_enabled,
+        schedule.parallel_enabled,
+        schedule.parallel_count,
+        schedule.retry_on_failure,
+        schedule.retry_count,
+        schedule.notify_on_completion,
+        schedule.notify_on_failure,
+        schedule.notification_emails.as_deref(),
+        schedule.catchup_window_seconds,
+        schedule.overlap_policy as OverlapPolicy,
+        schedule.next_execution_at,
+        schedule.created_at,
+        schedule.updated_at,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// The project's schedule with this id, unless it was deleted.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<Schedule>> {
+    sqlx::query_as(concat!(
+        "-- schedules.get\nSELECT ",
+        columns!(),
+        " FROM schedules WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL"
+    ))
+    .bind(project_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// The schedule with this id, for workers, who know no project.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Schedule>> {
+    sqlx::query_as(concat!("-- schedules.find\nSELECT ", columns!(), " FROM schedules WHERE id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
+}
+
+/// Locks the schedule with this id, for workers that write its books.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Schedule>> {
+    sqlx::query_as(concat!("-- schedules.lock\nSELECT ", columns!(), " FROM schedules WHERE id = $1 FOR NO KEY UPDATE"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
+}
+
+/// A page of the project's schedules, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx::Result<Vec<Schedule>> {
+    sqlx::query_as(concat!(
+        "-- schedules.list\nSELECT ",
+        columns!(),
+        " FROM schedules WHERE project_id = $1 AND deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+    ))
+    .bind(project_id)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many schedules the project has.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- schedules.count
+         SELECT count(*) AS "count!" FROM schedules WHERE project_id = $1 AND deleted_at IS NULL"#,
+        project_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The schedules that are due, the longest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn due(db: impl PgExecutor<'_>, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- schedules.due
+         SELECT id
+         FROM schedules
+         WHERE status = 'active' AND is_enabled AND deleted_at IS NULL AND next_execution_at <= $1
+         ORDER BY next_execution_at, id
+         LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Locks a schedule if it is still due; `None` if somebody else has it, or has fired it, or it is paused.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_due(db: impl PgExecutor<'_>, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<Option<Schedule>> {
+    sqlx::query_as(concat!(
+        "-- schedules.lock_due\nSELECT ",
+        columns!(),
+        " FROM schedules WHERE id = $1 AND status = 'active' AND is_enabled AND deleted_at IS NULL \
+          AND next_execution_at <= $2 FOR NO KEY UPDATE SKIP LOCKED"
+    ))
+    .bind(id)
+    .bind(now)
+    .fetch_optional(db)
+    .await
+}
+
+/// What firing changes in a schedule.
+#[derive(Debug)]
+pub struct Advance {
+    /// Null once nothing is left.
+    pub next_execution_at: Option<DateTime<Utc>>,
+    /// Active, or completed once nothing is left.
+    pub status: ScheduleStatus,
+    /// Runs that the plan has made.
+    pub execution_count: i32,
+    /// The due time that fired.
+    pub last_executed_at: Option<DateTime<Utc>>,
+    /// What became of it.
+    pub last_execution_status: Option<ExecutionStatus>,
+}
+
+/// Moves a locked schedule on.
+///
+/// # Errors
+/// If the database fails.
+pub async fn advance(db: impl PgExecutor<'_>, id: Uuid, advance: &Advance) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.advance
+         UPDATE schedules
+         SET next_execution_at = $2, status = $3, execution_count = $4, fire_failures = 0, updated_at = now(),
+             last_executed_at = coalesce($5, last_executed_at),
+             last_execution_status = coalesce($6, last_execution_status)
+         WHERE id = $1",
+        id,
+        advance.next_execution_at,
+        advance.status as ScheduleStatus,
+        advance.execution_count,
+        advance.last_executed_at,
+        advance.last_execution_status as Option<ExecutionStatus>,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Counts a failure to fire and returns how many there were in a row.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_failure(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "-- schedules.count_failure
+         UPDATE schedules SET fire_failures = fire_failures + 1 WHERE id = $1 RETURNING fire_failures",
+        id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Notes what became of a due time, if no later one has been fired since.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_last_status(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+    scheduled_for: DateTime<Utc>,
+    status: ExecutionStatus,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.set_last_status
+         UPDATE schedules
+         SET last_execution_status = $3, updated_at = now()
+         WHERE id = $1 AND last_executed_at = $2",
+        id,
+        scheduled_for,
+        status as ExecutionStatus,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,342 @@
+//! Table `test_run_items`.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::test_runs::ItemCounts;
+use crate::domain::page::Page;
+use crate::domain::summary::{ItemFigures, RunFigures};
+use crate::domain::test_run_item::{Derived, ItemStatus, TestRunItem};
+
+macro_rules! columns {
+    () => {
+        "i.id, i.test_run_id, i.test_case_id, i.execution_order, i.status, i.started_at, i.completed_at, i.duration_ms, \
+         i.total_steps, i.passed_steps, i.failed_steps, i.skipped_steps, i.total_checkpoints, i.passed_checkpoints, \
+         i.failed_checkpoints, i.is_data_driven, i.total_iterations, i.passed_iterations, i.failed_iterations, \
+         i.retry_attempt, i.max_retries_exhausted, i.error_message, i.error_screenshot_path, i.results_folder, \
+         i.created_at, i.updated_at"
+    };
+}
+
+/// Adds test cases to the end of a locked run, in the order given. Returns the new items' ids in that order.
+///
+/// # Errors
+/// Constraint [`super::constraints::ITEM_TEST_CASE`] if a case is in the run already.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    run_id: Uuid,
+    test_case_ids: &[Uuid],
+    status: ItemStatus,
+) -> sqlx::Result<Vec<Uuid>> {
+    let ids: Vec<Uuid> = test_case_ids.iter().map(|_| Uuid::now_v7()).collect();
+    sqlx::query!(
+        "-- test_run_items.insert
+         INSERT INTO test_run_items (id, test_run_id, test_case_id, execution_order, status)
+         SELECT new.id, $1, new.test_case_id, last.execution_order + new.position, $4
+         FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS new (id, test_case_id, position)
+         CROSS JOIN (
+             SELECT coalesce(max(execution_order), 0) AS execution_order FROM test_run_items WHERE test_run_id = $1
+         ) AS last",
+        run_id,
+        &ids,
+        test_case_ids,
+        status as ItemStatus,
+    )
+    .execute(db)
+    .await?;
+    Ok(ids)
+}
+
+/// Which of these test cases exist in the project, and which of those are in the run already.
+///
+/// # Errors
+/// If the database fails.
+pub async fn known_cases(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    run_id: Uuid,
+    test_case_ids: &[Uuid],
+) -> sqlx::Result<Vec<(Uuid, bool)>> {
+    let rows = sqlx::query!(
+        r#"-- test_run_items.known_cases
+         SELECT c.id, i.id IS NOT NULL AS "in_run!"
+         FROM test_cases c
+         LEFT JOIN test_run_items i ON i.test_run_id = $2 AND i.test_case_id = c.id
+         WHERE c.project_id = $1 AND c.id = ANY($3)"#,
+        project_id,
+        run_id,
+        test_case_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.in_run)).collect())
+}
+
+/// The items of a run with these ids, in execution order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get_many(db: impl PgExecutor<'_>, run_id: Uuid, ids: &[Uuid]) -> sqlx::Result<Vec<TestRunItem>> {
+    let items: Vec<TestRunItem> = sqlx::query_as(concat!(
+        "-- test_run_items.get_many\nSELECT ",
+        columns!(),
+        " FROM test_run_items i WHERE i.test_run_id = $1 AND i.id = ANY($2) ORDER BY i.execution_order"
+    ))
+    .bind(run_id)
+    .bind(ids)
+    .fetch_all(db)
+    .await?;
+    Ok(items.into_iter().map(TestRunItem::derived).collect())
+}
+
+/// A page of a run's items, in execution order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(db: impl PgExecutor<'_>, run_id: Uuid, page: Page) -> sqlx::Result<Vec<TestRunItem>> {
+    let items: Vec<TestRunItem> = sqlx::query_as(concat!(
+        "-- test_run_items.list\nSELECT ",
+        columns!(),
+        " FROM test_run_items i WHERE i.test_run_id = $1 ORDER BY i.execution_order LIMIT $2 OFFSET $3"
+    ))
+    .bind(run_id)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await?;
+    Ok(items.into_iter().map(TestRunItem::derived).collect())
+}
+
+/// Locks an item of the project's run, and nothing wider; `None` if there is no such item.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    run_id: Uuid,
+    id: Uuid,
+) -> sqlx::Result<Option<TestRunItem>> {
+    sqlx::query_as(concat!(
+        "-- test_run_items.lock\nSELECT ",
+        columns!(),
+        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
+          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
+    ))
+    .bind(project_id)
+    .bind(run_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Locks the item that a result of the project belongs to; `None` if there is no such result.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_of_result(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    result_id: Uuid,
+) -> sqlx::Result<Option<TestRunItem>> {
+    sqlx::query_as(concat!(
+        "-- test_run_items.lock_of_result\nSELECT ",
+        columns!(),
+        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id JOIN test_run_results t ON t.test_run_item_id = i.id \
+          WHERE r.project_id = $1 AND r.deleted_at IS NULL AND t.id = $2 FOR NO KEY UPDATE OF i"
+    ))
+    .bind(project_id)
+    .bind(result_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Stores what an item's results say of it, and how many iterations the client told.
+///
+/// # Errors
+/// If the database fails.
+pub async fn save_derived(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+    derived: &Derived,
+    total_iterations: i32,
+) -> sqlx::Result<()> {
+    let [total_steps, passed_steps, failed_steps, skipped_steps] = derived.steps;
+    let [total_checkpoints, passed_checkpoints, failed_checkpoints] = derived.checkpoints;
+    sqlx::query!(
+        "-- test_run_items.save_derived
+         UPDATE test_run_items
+         SET status = $2, started_at = $3, completed_at = $4, duration_ms = $5,
+             total_steps = $6, passed_steps = $7, failed_steps = $8, skipped_steps = $9,
+             total_checkpoints = $10, passed_checkpoints = $11, failed_checkpoints = $12,
+             is_data_driven = $13, total_iterations = $14, passed_iterations = $15, failed_iterations = $16,
+             retry_attempt = $17, max_retries_exhausted = $18,
+             error_message = $19, error_screenshot_path = $20, results_folder = coalesce($21, results_folder),
+             updated_at = now()
+         WHERE id = $1",
+        id,
+        derived.status as ItemStatus,
+        derived.started_at,
+        derived.completed_at,
+        derived.duration_ms,
+        total_steps,
+        passed_steps,
+        failed_steps,
+        skipped_steps,
+        total_checkpoints,
+        passed_checkpoints,
+        failed_checkpoints,
+        derived.is_data_driven,
+        total_iterations,
+        derived.passed_iterations,
+        derived.failed_iterations,
+        derived.retry_attempt,
+        derived.max_retries_exhausted,
+        derived.error_message,
+        derived.error_screenshot_path,
+        derived.results_folder,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Makes the items of a starting run whose cases have no recording `no_run`.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_no_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_items.set_no_run
+         UPDATE test_run_items i
+         SET status = 'no_run', completed_at = now(), updated_at = now()
+         FROM test_cases c
+         WHERE i.test_run_id = $1 AND c.id = i.test_case_id AND NOT c.has_recording AND i.status IN ('pending', 'queued')",
+        run_id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Makes every unfinished item of an ending run `skipped`, in the order of their ids (lock order).
+///
+/// # Errors
+/// If the database fails.
+pub async fn skip_unfinished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_items.skip_unfinished
+         WITH unfinished AS (
+             SELECT id FROM test_run_items
+             WHERE test_run_id = $1 AND status IN ('pending', 'queued', 'running')
+             ORDER BY id
+             FOR NO KEY UPDATE
+         )
+         UPDATE test_run_items i
+         SET status = 'skipped', completed_at = now(), updated_at = now()
+         FROM unfinished
+         WHERE i.id = unfinished.id",
+        run_id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Counts a run's items by status.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<ItemCounts> {
+    sqlx::query_as!(
+        ItemCounts,
+        r#"-- test_run_items.count
+         SELECT count(*)::integer AS "total!",
+             (count(*) FILTER (WHERE status = 'passed'))::integer AS "passed!",
+             (count(*) FILTER (WHERE status = 'failed'))::integer AS "failed!",
+             (count(*) FILTER (WHERE status = 'skipped'))::integer AS "skipped!",
+             (count(*) FILTER (WHERE status = 'no_run'))::integer AS "no_run!"
+         FROM test_run_items
+         WHERE test_run_id = $1"#,
+        run_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The figures of a run, counted from its items now.
+///
+/// # Errors
+/// If the database fails.
+pub async fn figures(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<RunFigures> {
+    sqlx::query_as!(
+        RunFigures,
+        r#"-- test_run_items.figures
+         SELECT count(*) AS "total_tests!",
+             count(*) FILTER (WHERE status = 'passed') AS "passed_tests!",
+             count(*) FILTER (WHERE status = 'failed') AS "failed_tests!",
+             count(*) FILTER (WHERE status = 'skipped') AS "skipped_tests!",
+             count(*) FILTER (WHERE status = 'no_run') AS "no_run_tests!",
+             coalesce(round(100.0 * count(*) FILTER (WHERE status = 'passed') / nullif(count(*), 0), 2), 0) AS "pass_rate!",
+             coalesce(sum(total_steps), 0)::bigint AS "total_steps!",
+             coalesce(sum(passed_steps), 0)::bigint AS "passed_steps!",
+             coalesce(sum(failed_steps), 0)::bigint AS "failed_steps!",
+             coalesce(sum(total_checkpoints), 0)::bigint AS "total_checkpoints!",
+             coalesce(sum(passed_checkpoints), 0)::bigint AS "passed_checkpoints!",
+             coalesce(sum(failed_checkpoints), 0)::bigint AS "failed_checkpoints!"
+         FROM test_run_items
+         WHERE test_run_id = $1"#,
+        run_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Every item of a run with its test case's name, in execution order, at most 10,000.
+///
+/// # Errors
+/// If the database fails.
+pub async fn item_figures(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<ItemFigures>> {
+    sqlx::query_as!(
+        ItemFigures,
+        r#"-- test_run_items.item_figures
+         SELECT i.id, c.name AS test_case_name, i.status AS "status: ItemStatus", i.duration_ms,
+             coalesce(round(100.0 * i.passed_steps / nullif(i.total_steps, 0), 2), 0) AS "pass_rate!", i.error_message
+         FROM test_run_items i JOIN test_cases c ON c.id = i.test_case_id
+         WHERE i.test_run_id = $1
+         ORDER BY i.execution_order
+         LIMIT 10000"#,
+        run_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A failed item, for a mail.
+#[derive(Debug, Clone)]
+pub struct FailedItem {
+    /// The test case's name.
+    pub test_case_name: String,
+    /// What went wrong, its first 2,000 characters.
+    pub error_message: Option<String>,
+}
+
+/// The first failed items of a run, in execution order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn first_failures(db: impl PgExecutor<'_>, run_id: Uuid, limit: i64) -> sqlx::Result<Vec<FailedItem>> {
+    sqlx::query_as!(
+        FailedItem,
+        "-- test_run_items.first_failures
+         SELECT c.name AS test_case_name, left(i.error_message, 2000) AS error_message
+         FROM test_run_items i JOIN test_cases c ON c.id = i.test_case_id
+         WHERE i.test_run_id = $1 AND i.status = 'failed'
+         ORDER BY i.execution_order
+         LIMIT $2",
+        run_id,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

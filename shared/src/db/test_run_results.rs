@@ -1,0 +1,186 @@
+//! Table `test_run_results`.
+
+use serde::Serialize;
+use sqlx::PgExecutor;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::domain::page::Page;
+use crate::domain::test_run_item::Outcome;
+use crate::domain::test_run_result::{ResultStatus, TestRunResult};
+
+macro_rules! columns {
+    () => {
+        "t.id, t.test_run_id, t.test_run_item_id, t.test_case_id, t.iteration_number, t.data_row_index, t.data_row_values, \
+         t.status, t.started_at, t.completed_at, t.duration_ms, t.total_steps, t.passed_steps, t.failed_steps, \
+         t.skipped_steps, t.pass_rate, t.total_checkpoints, t.passed_checkpoints, t.failed_checkpoints, \
+         t.checkpoint_pass_rate, t.total_pre_scripts, t.passed_pre_scripts, t.failed_pre_scripts, t.total_post_scripts, \
+         t.passed_post_scripts, t.failed_post_scripts, t.total_on_demand_scripts, t.passed_on_demand_scripts, \
+         t.failed_on_demand_scripts, t.pre_script_aborted, t.total_accessibility_violations, t.accessibility_results, \
+         t.error_message, t.error_step_number, t.error_screenshot_path, t.initial_url, t.final_url, t.results_folder, \
+         t.report_path, t.retry_attempt, t.racing_stats, t.environment_info, t.captured_downloads, t.downloads_folder, \
+         t.created_at"
+    };
+}
+
+/// A result to store, with which families of counts the client stated itself.
+#[derive(Debug, Serialize)]
+pub struct ResultRow<'a> {
+    /// The columns that clients see.
+    #[serde(flatten)]
+    pub result: &'a TestRunResult,
+    /// Later steps do not change the counts.
+    pub has_stated_steps: bool,
+    /// Later checkpoints do not change the counts.
+    pub has_stated_checkpoints: bool,
+    /// Later scripts do not change the counts.
+    pub has_stated_scripts: bool,
+}
+
+/// Inserts a result.
+///
+/// # Errors
+/// Constraint [`super::constraints::RESULT_ATTEMPT`] if the attempt exists.
+pub async fn insert(db: impl PgExecutor<'_>, row: &ResultRow<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_results.insert
+         INSERT INTO test_run_results SELECT * FROM jsonb_populate_record(NULL::test_run_results, $1)",
+        Json(row) as _,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// The project's result with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<TestRunResult>> {
+    sqlx::query_as(concat!(
+        "-- test_run_results.get\nSELECT ",
+        columns!(),
+        " FROM test_run_results t JOIN test_runs r ON r.id = t.test_run_id \
+          WHERE r.project_id = $1 AND r.deleted_at IS NULL AND t.id = $2"
+    ))
+    .bind(project_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether the project has a result with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn exists(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- test_run_results.exists
+         SELECT EXISTS (
+             SELECT 1 FROM test_run_results t JOIN test_runs r ON r.id = t.test_run_id
+             WHERE r.project_id = $1 AND r.deleted_at IS NULL AND t.id = $2
+         ) AS "exists!""#,
+        project_id,
+        id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A page of a run's results, in the order in which they came.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list_of_run(db: impl PgExecutor<'_>, run_id: Uuid, page: Page) -> sqlx::Result<Vec<TestRunResult>> {
+    sqlx::query_as(concat!(
+        "-- test_run_results.list_of_run\nSELECT ",
+        columns!(),
+        " FROM test_run_results t WHERE t.test_run_id = $1 ORDER BY t.created_at, t.id LIMIT $2 OFFSET $3"
+    ))
+    .bind(run_id)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many results a run has.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_of_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- test_run_results.count_of_run
+         SELECT count(*) AS "count!" FROM test_run_results WHERE test_run_id = $1"#,
+        run_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What a locked item needs to know of all its results.
+///
+/// # Errors
+/// If the database fails.
+pub async fn outcomes(db: impl PgExecutor<'_>, item_id: Uuid) -> sqlx::Result<Vec<Outcome>> {
+    sqlx::query_as!(
+        Outcome,
+        r#"-- test_run_results.outcomes
+         SELECT id, iteration_number, retry_attempt, status AS "status: ResultStatus", started_at, completed_at, duration_ms,
+             total_steps, passed_steps, failed_steps, skipped_steps,
+             total_checkpoints, passed_checkpoints, failed_checkpoints,
+             error_message, error_screenshot_path, results_folder, created_at
+         FROM test_run_results
+         WHERE test_run_item_id = $1"#,
+        item_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Counts the steps of a result anew, unless the client stated them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn recount_steps(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_results.recount_steps
+         UPDATE test_run_results t
+         SET total_steps = c.total, passed_steps = c.passed, failed_steps = c.failed, skipped_steps = c.total - c.passed - c.failed,
+             pass_rate = coalesce(round(100.0 * c.passed / nullif(c.total, 0), 2), 0)
+         FROM (
+             SELECT count(*)::integer AS total, (count(*) FILTER (WHERE status = 'passed'))::integer AS passed,
+                 (count(*) FILTER (WHERE status = 'failed'))::integer AS failed
+             FROM test_step_results
+             WHERE test_run_result_id = $1
+         ) AS c
+         WHERE t.id = $1 AND NOT t.has_stated_steps",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Counts the checkpoints of a result anew, unless the client stated them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn recount_checkpoints(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_results.recount_checkpoints
+         UPDATE test_run_results t
+         SET total_checkpoints = c.total, passed_checkpoints = c.passed, failed_checkpoints = c.total - c.passed,
+             checkpoint_pass_rate = coalesce(round(100.0 * c.passed / nullif(c.total, 0), 2), 0)
+         FROM (
+             SELECT count(*)::integer AS total, (count(*) FILTER (WHERE status = 'passed'))::integer AS passed
+             FROM checkpoint_results
+             WHERE test_run_result_id = $1
+         ) AS c
+         WHERE t.id = $1 AND NOT t.has_stated_checkpoints",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}

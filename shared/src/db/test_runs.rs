@@ -1,0 +1,432 @@
+//! Table `test_runs`.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sqlx::postgres::Postgres;
+use sqlx::{PgExecutor, QueryBuilder};
+use uuid::Uuid;
+
+use crate::domain::page::Page;
+use crate::domain::test_run::{NewTestRun, RunSort, RunStatus, SortOrder, StartTestRun, TestRun, TestRunFilter};
+use crate::domain::test_run_item::RetryPolicy;
+
+macro_rules! columns {
+    () => {
+        "id, run_name, run_number, project_id, created_by, suite_path, suite_name, status, scheduled_at, started_at, \
+         completed_at, duration_ms, total_tests, passed_tests, failed_tests, skipped_tests, no_run_tests, pass_rate, \
+         parallel_enabled, parallel_count, retry_count, retry_on_failure, browser_name, browser_version, os_name, \
+         os_version, viewport_width, viewport_height, results_folder, report_path, tags, notes, failure_reason, \
+         created_at, updated_at"
+    };
+}
+
+/// What else a new run needs besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOrigin {
+    /// The project.
+    pub project_id: Uuid,
+    /// Whose token created it.
+    pub created_by: Uuid,
+    /// From `projects::next_run_number`.
+    pub run_number: i32,
+    /// `pending`, or `queued` for a schedule's run.
+    pub status: RunStatus,
+    /// The due time of a schedule's run.
+    pub scheduled_at: Option<DateTime<Utc>>,
+}
+
+/// Inserts a run and returns its id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert(db: impl PgExecutor<'_>, run: &NewTestRun, origin: RunOrigin) -> sqlx::Result<Uuid> {
+    let default_name = format!("Run_{:03}", origin.run_number);
+    sqlx::query_scalar!(
+        "-- test_runs.insert
+         INSERT INTO test_runs (
+             id, run_name, run_number, project_id, created_by, suite_path, suite_name, status, scheduled_at,
+             parallel_enabled, parallel_count, retry_on_failure, retry_count, results_folder, tags, notes
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         RETURNING id",
+        Uuid::now_v7(),
+        run.run_name.as_deref().unwrap_or(&default_name),
+        origin.run_number,
+        origin.project_id,
+        origin.created_by,
+        run.suite_path.as_deref(),
+        run.suite_name,
+        origin.status as RunStatus,
+        origin.scheduled_at,
+        run.parallel_enabled.unwrap_or(false),
+        run.parallel_count.unwrap_or(1),
+        run.retry_on_failure.unwrap_or(false),
+        run.retry_count.unwrap_or(0),
+        run.results_folder,
+        run.tags.as_deref(),
+        run.notes,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The project's run with this id, unless it was deleted.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<TestRun>> {
+    sqlx::query_as(concat!(
+        "-- test_runs.get\nSELECT ",
+        columns!(),
+        " FROM test_runs WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL"
+    ))
+    .bind(project_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// The run with this id, for workers, who know no project.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<TestRun>> {
+    sqlx::query_as(concat!("-- test_runs.find\nSELECT ", columns!(), " FROM test_runs WHERE id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
+}
+
+/// A page of the project's runs.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    filter: &TestRunFilter,
+    page: Page,
+) -> sqlx::Result<Vec<TestRun>> {
+    let mut query = QueryBuilder::new(concat!("-- test_runs.list\nSELECT ", columns!(), " FROM test_runs"));
+    push_where(&mut query, project_id, filter);
+    // `id` breaks ties, so that pages neither repeat nor lose a row.
+    query.push(match (filter.sort_by.unwrap_or(RunSort::CreatedAt), filter.sort_order.unwrap_or(SortOrder::Desc)) {
+        (RunSort::CreatedAt, SortOrder::Desc) => " ORDER BY created_at DESC, id DESC",
+        (RunSort::CreatedAt, SortOrder::Asc) => " ORDER BY created_at, id",
+        (RunSort::StartedAt, SortOrder::Desc) => " ORDER BY started_at DESC NULLS LAST, id DESC",
+        (RunSort::StartedAt, SortOrder::Asc) => " ORDER BY started_at NULLS LAST, id",
+        (RunSort::PassRate, SortOrder::Desc) => " ORDER BY pass_rate DESC, id DESC",
+        (RunSort::PassRate, SortOrder::Asc) => " ORDER BY pass_rate, id",
+    });
+    query.push(" LIMIT ").push_bind(page.limit).push(" OFFSET ").push_bind(page.offset);
+    query.build_query_as().fetch_all(db).await
+}
+
+/// How many of the project's runs the filter lets through.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, project_id: Uuid, filter: &TestRunFilter) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::new("-- test_runs.count\nSELECT count(*) FROM test_runs");
+    push_where(&mut query, project_id, filter);
+    query.build_query_scalar().fetch_one(db).await
+}
+
+fn push_where(query: &mut QueryBuilder<Postgres>, project_id: Uuid, filter: &TestRunFilter) {
+    query.push(" WHERE deleted_at IS NULL AND project_id = ").push_bind(project_id);
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status);
+    }
+    if let Some(suite) = &filter.suite_path {
+        let depth = i32::try_from(suite.len()).unwrap_or(i32::MAX);
+        query.push(" AND suite_path[1:").push_bind(depth).push("] = ").push_bind(suite.clone());
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND created_at >= ").push_bind(from);
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND created_at < ").push_bind(before);
+    }
+    if let Some(user) = filter.created_by {
+        query.push(" AND created_by = ").push_bind(user);
+    }
+    if let Some(tags) = &filter.tags {
+        query.push(" AND tags @> ").push_bind(tags.clone());
+    }
+    if let Some(search) = &filter.search {
+        query.push(" AND run_name ILIKE '%' || ").push_bind(super::escape_like(search)).push(" || '%'");
+    }
+}
+
+/// Locks a run so that its status stays as it is, and returns that status; `None` if the project has no such run.
+///
+/// Only against other writers of the run: results, whose foreign key holds the row's KEY SHARE lock, go on. A stronger
+/// lock here would deadlock with a result that holds its item and still has to check its run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<RunStatus>> {
+    sqlx::query_scalar!(
+        r#"-- test_runs.lock
+         SELECT status AS "status: RunStatus"
+         FROM test_runs
+         WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL
+         FOR NO KEY UPDATE"#,
+        project_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Locks a run against results too: returns once every result that was being written is committed.
+///
+/// This is what makes the counts that are taken next complete (design, rule 5).
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_against_results(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<RunStatus>> {
+    sqlx::query_scalar!(
+        r#"-- test_runs.lock_against_results
+         SELECT status AS "status: RunStatus" FROM test_runs WHERE id = $1 FOR UPDATE"#,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// What a result has to know of its run.
+#[derive(Debug, Clone)]
+pub struct RunGuard {
+    /// Results are accepted only while the run is running.
+    pub status: RunStatus,
+    /// When failed items are tried again.
+    pub retry: RetryPolicy,
+    /// For the case's history.
+    pub run_name: String,
+    /// Whether a schedule made it.
+    pub is_scheduled: bool,
+}
+
+/// Reads what a result has to know of its run, as committed now.
+///
+/// # Errors
+/// If the database fails.
+pub async fn guard(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<RunGuard> {
+    sqlx::query!(
+        r#"-- test_runs.guard
+         SELECT status AS "status: RunStatus", retry_on_failure, retry_count, run_name,
+             EXISTS (SELECT 1 FROM schedule_executions e WHERE e.test_run_id = r.id) AS "is_scheduled!"
+         FROM test_runs r
+         WHERE id = $1"#,
+        id,
+    )
+    .fetch_one(db)
+    .await
+    .map(|row| RunGuard {
+        status: row.status,
+        retry: RetryPolicy { retry_on_failure: row.retry_on_failure, retry_count: row.retry_count },
+        run_name: row.run_name,
+        is_scheduled: row.is_scheduled,
+    })
+}
+
+/// Moves a locked run to `running` and stores where it executes. Returns when that was.
+///
+/// # Errors
+/// If the database fails.
+pub async fn start(db: impl PgExecutor<'_>, id: Uuid, command: &StartTestRun) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(
+        r#"-- test_runs.start
+         UPDATE test_runs
+         SET status = 'running', started_at = now(), last_activity_at = now(), updated_at = now(),
+             browser_name = coalesce($2, browser_name), browser_version = coalesce($3, browser_version),
+             os_name = coalesce($4, os_name), os_version = coalesce($5, os_version),
+             viewport_width = coalesce($6, viewport_width), viewport_height = coalesce($7, viewport_height)
+         WHERE id = $1
+         RETURNING started_at AS "started_at!""#,
+        id,
+        command.browser_name,
+        command.browser_version,
+        command.os_name,
+        command.os_version,
+        command.viewport_width,
+        command.viewport_height,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Moves a locked run to a final status.
+///
+/// # Errors
+/// If the database fails.
+pub async fn end(db: impl PgExecutor<'_>, id: Uuid, status: RunStatus, reason: Option<&str>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_runs.end
+         UPDATE test_runs
+         SET status = $2, failure_reason = $3, completed_at = now(), finalise_rung_at = now(), updated_at = now(),
+             duration_ms = coalesce((extract(epoch FROM now() - started_at) * 1000)::bigint, 0)
+         WHERE id = $1",
+        id,
+        status as RunStatus,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// How the items of a run stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemCounts {
+    /// All items.
+    pub total: i32,
+    /// Items that passed.
+    pub passed: i32,
+    /// Items that failed.
+    pub failed: i32,
+    /// Items that were skipped.
+    pub skipped: i32,
+    /// Items without a recording.
+    pub no_run: i32,
+}
+
+impl ItemCounts {
+    /// Whether there are items and every one is final.
+    #[must_use]
+    pub const fn all_final(&self) -> bool {
+        self.total > 0 && self.passed + self.failed + self.skipped + self.no_run == self.total
+    }
+}
+
+/// Stores freshly counted items in a locked run, and that the client was heard if the run is running.
+///
+/// # Errors
+/// If the database fails.
+pub async fn save_counts(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+    counts: ItemCounts,
+    pass_rate: Decimal,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_runs.save_counts
+         UPDATE test_runs
+         SET total_tests = $2, passed_tests = $3, failed_tests = $4, skipped_tests = $5, no_run_tests = $6, pass_rate = $7,
+             refreshed_at = clock_timestamp(), updated_at = now(),
+             last_activity_at = CASE WHEN status = 'running' THEN now() ELSE last_activity_at END
+         WHERE id = $1",
+        id,
+        counts.total,
+        counts.passed,
+        counts.failed,
+        counts.skipped,
+        counts.no_run,
+        pass_rate,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// How long ago a run's counts were refreshed, in milliseconds; `None` if never, or without a refresh waiting.
+///
+/// # Errors
+/// If the database fails.
+pub async fn refresh_age_ms(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<i64>> {
+    let age = sqlx::query_scalar!(
+        "-- test_runs.refresh_age_ms
+         SELECT (extract(epoch FROM clock_timestamp() - r.refreshed_at) * 1000)::bigint
+         FROM test_runs r JOIN run_refreshes w ON w.run_id = r.id
+         WHERE r.id = $1",
+        id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(age.flatten())
+}
+
+/// Locks an ended run whose books are not written yet; `None` if there is nothing to write.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_unfinalised(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<TestRun>> {
+    sqlx::query_as(concat!(
+        "-- test_runs.lock_unfinalised\nSELECT ",
+        columns!(),
+        " FROM test_runs WHERE id = $1 AND completed_at IS NOT NULL AND finalised_at IS NULL FOR NO KEY UPDATE"
+    ))
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Notes that a run's books are written.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_finalised(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.set_finalised\nUPDATE test_runs SET finalised_at = now() WHERE id = $1", id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
+/// Runs that a client or nobody works on and that were silent for longer than `limit_seconds`, the longest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn silent(db: impl PgExecutor<'_>, limit_seconds: f64) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+    let rows = sqlx::query!(
+        "-- test_runs.silent
+         SELECT project_id, id
+         FROM test_runs
+         WHERE status IN ('queued', 'running') AND deleted_at IS NULL
+             AND last_activity_at < now() - make_interval(secs => $1)
+         ORDER BY last_activity_at
+         LIMIT 100",
+        limit_seconds,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.project_id, row.id)).collect())
+}
+
+/// Whether a locked run has been silent for longer than `limit_seconds`.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_silent(db: impl PgExecutor<'_>, id: Uuid, limit_seconds: f64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- test_runs.is_silent
+         SELECT last_activity_at < now() - make_interval(secs => $2) AS "silent!" FROM test_runs WHERE id = $1"#,
+        id,
+        limit_seconds,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Ended runs whose books should have been written by now, noted as rung again.
+///
+/// # Errors
+/// If the database fails.
+pub async fn take_unfinalised(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- test_runs.take_unfinalised
+         UPDATE test_runs
+         SET finalise_rung_at = clock_timestamp()
+         WHERE id IN (
+             SELECT id FROM test_runs
+             WHERE completed_at IS NOT NULL AND finalised_at IS NULL AND finalise_rung_at < $1
+             ORDER BY completed_at
+             LIMIT 500
+             FOR NO KEY UPDATE SKIP LOCKED
+         )
+         RETURNING id",
+        rung_before,
+    )
+    .fetch_all(db)
+    .await
+}

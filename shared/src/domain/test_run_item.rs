@@ -1,0 +1,414 @@
+//! Items: one test case in one run. Their status follows from the results (decisions, Items and results).
+
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::statistics::pass_rate;
+use super::test_run_result::ResultStatus;
+use super::text_enum::text_enum;
+use super::validation::{MAX_ROWS, some_rows};
+
+text_enum! {
+    /// Where an item is in its life (specification, Test Run Item Status).
+    pub enum ItemStatus {
+        /// Not yet executed.
+        Pending = "pending",
+        /// Waiting for a client.
+        Queued = "queued",
+        /// Currently executing, or waiting for a retry or for further iterations.
+        Running = "running",
+        /// Passed.
+        Passed = "passed",
+        /// Failed, and no retry is left.
+        Failed = "failed",
+        /// Skipped by the client, or unfinished when the run was stopped.
+        Skipped = "skipped",
+        /// The test case has no recording.
+        NoRun = "no_run",
+    }
+}
+
+impl ItemStatus {
+    /// Whether the item is done. Nothing leads out of these.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Passed | Self::Failed | Self::Skipped | Self::NoRun)
+    }
+}
+
+impl From<ResultStatus> for ItemStatus {
+    fn from(status: ResultStatus) -> Self {
+        match status {
+            ResultStatus::Passed => Self::Passed,
+            ResultStatus::Failed => Self::Failed,
+            ResultStatus::Skipped => Self::Skipped,
+        }
+    }
+}
+
+/// An item as stored and as shown.
+#[derive(Debug, Clone, Serialize, Deserialize, FromRow, ToSchema)]
+pub struct TestRunItem {
+    /// The item's id.
+    pub id: Uuid,
+    /// The run it is in.
+    pub test_run_id: Uuid,
+    /// The test case it stands for.
+    pub test_case_id: Uuid,
+    /// 1 to n without holes.
+    pub execution_order: i32,
+    /// Where the item is in its life.
+    pub status: ItemStatus,
+    /// The first sign of work.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it became final.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Milliseconds that the deciding attempts took.
+    pub duration_ms: i64,
+    /// Steps of the deciding attempts, summed over iterations.
+    pub total_steps: i32,
+    /// Steps that passed.
+    pub passed_steps: i32,
+    /// Steps that failed.
+    pub failed_steps: i32,
+    /// Steps that were skipped.
+    pub skipped_steps: i32,
+    /// Checkpoints of the deciding attempts.
+    pub total_checkpoints: i32,
+    /// Checkpoints that passed.
+    pub passed_checkpoints: i32,
+    /// Checkpoints that failed.
+    pub failed_checkpoints: i32,
+    /// Whether results came with iteration numbers.
+    pub is_data_driven: bool,
+    /// How many iterations the client told; 0 until it did.
+    pub total_iterations: i32,
+    /// Iterations that passed.
+    pub passed_iterations: i32,
+    /// Iterations that failed.
+    pub failed_iterations: i32,
+    /// The attempt that decided the item; 0 is the first.
+    pub retry_attempt: i32,
+    /// Whether it failed although retries were on, and none is left.
+    pub max_retries_exhausted: bool,
+    /// What went wrong in the deciding attempt.
+    pub error_message: Option<String>,
+    /// A label; the server never opens it.
+    pub error_screenshot_path: Option<String>,
+    /// A label; the server never opens it.
+    pub results_folder: Option<String>,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last.
+    pub updated_at: DateTime<Utc>,
+    /// The status in people's words: `Pass`, `Fail (2/3)`.
+    #[sqlx(default)]
+    pub display_status: String,
+}
+
+impl TestRunItem {
+    /// Fills in what follows from the other columns.
+    #[must_use]
+    pub fn derived(mut self) -> Self {
+        self.display_status = self.display();
+        self
+    }
+
+    /// `passed_steps ÷ total_steps × 100`, two decimals.
+    #[must_use]
+    pub fn pass_rate(&self) -> Decimal {
+        pass_rate(self.passed_steps, self.total_steps)
+    }
+
+    fn display(&self) -> String {
+        let word = match self.status {
+            ItemStatus::Pending => "Pending",
+            ItemStatus::Queued => "Queued",
+            ItemStatus::Running => "Running",
+            ItemStatus::Passed => "Pass",
+            ItemStatus::Failed => "Fail",
+            ItemStatus::Skipped => "Skipped",
+            ItemStatus::NoRun => "No run",
+        };
+        if self.is_data_driven {
+            return format!("{word} ({}/{})", self.passed_iterations, self.total_iterations);
+        }
+        word.to_owned()
+    }
+}
+
+/// The body that adds one test case to a run.
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
+pub struct NewTestRunItem {
+    /// A test case of the run's project.
+    #[garde(skip)]
+    pub test_case_id: Uuid,
+}
+
+/// The body that adds many test cases to a run, in this order.
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
+pub struct NewTestRunItems {
+    /// 1 to 1,000 test cases of the run's project, each once.
+    #[garde(custom(some_rows(MAX_ROWS)))]
+    #[schema(min_items = 1, max_items = 1000)]
+    pub test_case_ids: Vec<Uuid>,
+}
+
+/// What a bulk addition did.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AddedItems {
+    /// The new items, in the order of the request.
+    pub items: Vec<TestRunItem>,
+    /// How many there are.
+    pub total_added: usize,
+}
+
+/// When a failed item is tried again: the run's setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Whether failed items are tried again at all.
+    pub retry_on_failure: bool,
+    /// How often.
+    pub retry_count: i32,
+}
+
+impl RetryPolicy {
+    /// Whether this attempt's outcome is the last word.
+    #[must_use]
+    pub fn decides(self, status: ResultStatus, attempt: i32) -> bool {
+        status != ResultStatus::Failed || !self.retry_on_failure || attempt >= self.retry_count
+    }
+}
+
+/// What an item needs to know of one of its results.
+#[derive(Debug, Clone, FromRow)]
+pub struct Outcome {
+    /// The result's id.
+    pub id: Uuid,
+    /// None for a result that is not data-driven.
+    pub iteration_number: Option<i32>,
+    /// 0 is the first try.
+    pub retry_attempt: i32,
+    /// How it ended.
+    pub status: ResultStatus,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Milliseconds.
+    pub duration_ms: i64,
+    /// Steps.
+    pub total_steps: i32,
+    /// Steps that passed.
+    pub passed_steps: i32,
+    /// Steps that failed.
+    pub failed_steps: i32,
+    /// Steps that were skipped.
+    pub skipped_steps: i32,
+    /// Checkpoints.
+    pub total_checkpoints: i32,
+    /// Checkpoints that passed.
+    pub passed_checkpoints: i32,
+    /// Checkpoints that failed.
+    pub failed_checkpoints: i32,
+    /// What went wrong.
+    pub error_message: Option<String>,
+    /// A label.
+    pub error_screenshot_path: Option<String>,
+    /// A label.
+    pub results_folder: Option<String>,
+    /// When the server got it.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The columns of an item that follow from its results.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// Running until the results decide.
+    pub status: ItemStatus,
+    /// The earliest start, or arrival where none was told.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The latest end, once the item is final.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Milliseconds of the deciding attempts.
+    pub duration_ms: i64,
+    /// Total, passed, failed and skipped steps of the deciding attempts.
+    pub steps: [i32; 4],
+    /// Total, passed and failed checkpoints of the deciding attempts.
+    pub checkpoints: [i32; 3],
+    /// Whether any result has an iteration number.
+    pub is_data_driven: bool,
+    /// Final iterations that passed.
+    pub passed_iterations: i32,
+    /// Final iterations that failed.
+    pub failed_iterations: i32,
+    /// The attempt that decided the item.
+    pub retry_attempt: i32,
+    /// Failed with retries on and none left.
+    pub max_retries_exhausted: bool,
+    /// The first failing iteration's, or the deciding attempt's.
+    pub error_message: Option<String>,
+    /// Likewise.
+    pub error_screenshot_path: Option<String>,
+    /// Of the last attempt.
+    pub results_folder: Option<String>,
+    /// The result that speaks for the item in the case's history.
+    pub decided_by: Uuid,
+}
+
+/// Recomputes an item from all its results; `None` where there are none.
+///
+/// `total_iterations` is what the client told, 0 if nothing. Pure, so an item never depends on the order in which its
+/// results came (decisions, Items and results).
+#[must_use]
+pub fn derive(outcomes: &[Outcome], retry: RetryPolicy, total_iterations: i32) -> Option<Derived> {
+    let deciding = deciding_attempts(outcomes);
+    let last = deciding.last()?;
+    let is_data_driven = outcomes.iter().any(|outcome| outcome.iteration_number.is_some());
+    let decided: Vec<&Outcome> =
+        deciding.iter().copied().filter(|outcome| retry.decides(outcome.status, outcome.retry_attempt)).collect();
+    let count = |status| decided.iter().filter(|outcome| outcome.status == status).count();
+    let (passed, failed) = (count(ResultStatus::Passed), count(ResultStatus::Failed));
+
+    let is_final = if is_data_driven {
+        total_iterations > 0 && decided.len() >= usize::try_from(total_iterations).unwrap_or(usize::MAX)
+    } else {
+        !decided.is_empty()
+    };
+    let status = match is_final {
+        false => ItemStatus::Running,
+        true if failed > 0 => ItemStatus::Failed,
+        true if passed > 0 => ItemStatus::Passed,
+        true => ItemStatus::Skipped,
+    };
+    let speaker = decided.iter().copied().find(|outcome| outcome.status == ResultStatus::Failed).unwrap_or(last);
+    let sum = |column: fn(&Outcome) -> i32| deciding.iter().map(|outcome| column(outcome)).fold(0, i32::saturating_add);
+
+    Some(Derived {
+        status,
+        started_at: outcomes.iter().map(|outcome| outcome.started_at.unwrap_or(outcome.created_at)).min(),
+        completed_at: is_final
+            .then(|| deciding.iter().map(|outcome| outcome.completed_at.unwrap_or(outcome.created_at)).max())
+            .flatten(),
+        duration_ms: deciding.iter().map(|outcome| outcome.duration_ms).fold(0, i64::saturating_add),
+        steps: [sum(|o| o.total_steps), sum(|o| o.passed_steps), sum(|o| o.failed_steps), sum(|o| o.skipped_steps)],
+        checkpoints: [sum(|o| o.total_checkpoints), sum(|o| o.passed_checkpoints), sum(|o| o.failed_checkpoints)],
+        is_data_driven,
+        passed_iterations: if is_data_driven { saturate(passed) } else { 0 },
+        failed_iterations: if is_data_driven { saturate(failed) } else { 0 },
+        retry_attempt: speaker.retry_attempt,
+        max_retries_exhausted: status == ItemStatus::Failed && retry.retry_on_failure && retry.retry_count > 0,
+        error_message: speaker.error_message.clone(),
+        error_screenshot_path: speaker.error_screenshot_path.clone(),
+        results_folder: last.results_folder.clone(),
+        decided_by: speaker.id,
+    })
+}
+
+/// The highest attempt of each iteration, in the order of the iterations.
+fn deciding_attempts(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let mut ordered: Vec<&Outcome> = outcomes.iter().collect();
+    ordered.sort_by_key(|outcome| (outcome.iteration_number, std::cmp::Reverse(outcome.retry_attempt)));
+    ordered.dedup_by_key(|outcome| outcome.iteration_number);
+    ordered
+}
+
+fn saturate(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_RETRY: RetryPolicy = RetryPolicy { retry_on_failure: false, retry_count: 0 };
+    const TWO_RETRIES: RetryPolicy = RetryPolicy { retry_on_failure: true, retry_count: 2 };
+
+    fn outcome(iteration: Option<i32>, attempt: i32, status: ResultStatus) -> Outcome {
+        Outcome {
+            id: Uuid::now_v7(),
+            iteration_number: iteration,
+            retry_attempt: attempt,
+            status,
+            started_at: None,
+            completed_at: None,
+            duration_ms: 10,
+            total_steps: 2,
+            passed_steps: 1,
+            failed_steps: 1,
+            skipped_steps: 0,
+            total_checkpoints: 1,
+            passed_checkpoints: 1,
+            failed_checkpoints: 0,
+            error_message: (status == ResultStatus::Failed).then(|| format!("attempt {attempt} failed")),
+            error_screenshot_path: None,
+            results_folder: None,
+            created_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_single_result_decides_without_retries() {
+        for status in [ResultStatus::Passed, ResultStatus::Failed, ResultStatus::Skipped] {
+            let derived = derive(&[outcome(None, 0, status)], NO_RETRY, 0).expect("one result");
+            assert_eq!(derived.status, ItemStatus::from(status));
+            assert!(!derived.max_retries_exhausted);
+            assert!(derived.completed_at.is_some());
+        }
+    }
+
+    #[test]
+    fn a_failed_attempt_waits_for_its_retry_and_the_last_one_exhausts_them() {
+        let mut outcomes = vec![outcome(None, 0, ResultStatus::Failed)];
+        assert_eq!(derive(&outcomes, TWO_RETRIES, 0).expect("a result").status, ItemStatus::Running);
+        outcomes.push(outcome(None, 1, ResultStatus::Failed));
+        assert_eq!(derive(&outcomes, TWO_RETRIES, 0).expect("a result").status, ItemStatus::Running);
+        outcomes.push(outcome(None, 2, ResultStatus::Failed));
+        let derived = derive(&outcomes, TWO_RETRIES, 0).expect("a result");
+        assert_eq!((derived.status, derived.retry_attempt), (ItemStatus::Failed, 2));
+        assert!(derived.max_retries_exhausted);
+        assert_eq!(derived.error_message.as_deref(), Some("attempt 2 failed"));
+    }
+
+    #[test]
+    fn a_passing_retry_decides_and_only_its_counts_stand() {
+        let outcomes = [outcome(None, 1, ResultStatus::Passed), outcome(None, 0, ResultStatus::Failed)];
+        let derived = derive(&outcomes, TWO_RETRIES, 0).expect("results");
+        assert_eq!((derived.status, derived.retry_attempt), (ItemStatus::Passed, 1));
+        assert_eq!((derived.steps[0], derived.duration_ms), (2, 10));
+        assert_eq!(derived.error_message, None);
+    }
+
+    #[test]
+    fn iterations_are_final_together_and_one_failure_fails_them_all() {
+        let outcomes = [
+            outcome(Some(3), 0, ResultStatus::Passed),
+            outcome(Some(1), 0, ResultStatus::Passed),
+            outcome(Some(2), 0, ResultStatus::Failed),
+        ];
+        assert_eq!(derive(&outcomes, NO_RETRY, 0).expect("results").status, ItemStatus::Running, "no total told yet");
+        assert_eq!(derive(&outcomes[..2], NO_RETRY, 3).expect("results").status, ItemStatus::Running);
+        let derived = derive(&outcomes, NO_RETRY, 3).expect("results");
+        assert_eq!(derived.status, ItemStatus::Failed);
+        assert_eq!((derived.passed_iterations, derived.failed_iterations), (2, 1));
+        assert_eq!(derived.steps, [6, 3, 3, 0], "sums over iterations");
+    }
+
+    #[test]
+    fn the_order_of_arrival_does_not_matter() {
+        let mut outcomes = vec![
+            outcome(Some(1), 0, ResultStatus::Failed),
+            outcome(Some(1), 1, ResultStatus::Passed),
+            outcome(Some(2), 0, ResultStatus::Passed),
+        ];
+        let forward = derive(&outcomes, TWO_RETRIES, 2);
+        outcomes.reverse();
+        assert_eq!(forward, derive(&outcomes, TWO_RETRIES, 2));
+        assert_eq!(forward.map(|derived| derived.status), Some(ItemStatus::Passed));
+    }
+}

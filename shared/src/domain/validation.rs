@@ -1,0 +1,196 @@
+//! Field rules in the specification's wording, for use in `#[garde(custom(…))]`.
+//!
+//! Lengths count characters, as PostgreSQL's `VARCHAR(n)` does.
+
+use chrono::{DateTime, Datelike, Utc};
+use garde::Error;
+
+/// Longest label list of a resource.
+pub const MAX_TAGS: usize = 50;
+/// Longest label, in characters.
+pub const MAX_TAG_CHARS: usize = 64;
+/// Deepest suite path, in elements.
+pub const MAX_SUITE_DEPTH: usize = 32;
+/// Most rows of one kind in a bulk request or nested in a result.
+pub const MAX_ROWS: usize = 1_000;
+/// Most log lines in a request.
+pub const MAX_LOG_LINES: usize = 10_000;
+/// Most recipients of a schedule's mails.
+pub const MAX_RECIPIENTS: usize = 50;
+
+/// A value that holds text: itself, an optional one, or a list.
+pub trait Texts {
+    /// Calls `check` for each text in the value and stops at the first error.
+    ///
+    /// # Errors
+    /// What `check` returned.
+    fn each(&self, check: &mut dyn FnMut(&str) -> garde::Result) -> garde::Result;
+}
+
+impl Texts for String {
+    fn each(&self, check: &mut dyn FnMut(&str) -> garde::Result) -> garde::Result {
+        check(self)
+    }
+}
+
+impl<T: Texts> Texts for Option<T> {
+    fn each(&self, check: &mut dyn FnMut(&str) -> garde::Result) -> garde::Result {
+        self.as_ref().map_or(Ok(()), |value| value.each(check))
+    }
+}
+
+impl<T: Texts> Texts for Vec<T> {
+    fn each(&self, check: &mut dyn FnMut(&str) -> garde::Result) -> garde::Result {
+        self.iter().try_for_each(|value| value.each(check))
+    }
+}
+
+/// Text of at most `max` characters.
+pub fn text<T: Texts>(max: usize) -> impl FnOnce(&T, &()) -> garde::Result {
+    move |value, ()| value.each(&mut |text| at_most(text, max))
+}
+
+/// Text of 1 to `max` characters that is not only white space.
+pub fn filled<T: Texts>(max: usize) -> impl FnOnce(&T, &()) -> garde::Result {
+    move |value, ()| {
+        value.each(&mut |text| {
+            if text.trim().is_empty() {
+                return Err(Error::new("Must not be empty"));
+            }
+            at_most(text, max)
+        })
+    }
+}
+
+/// Labels: at most [`MAX_TAGS`] names of at most [`MAX_TAG_CHARS`] characters.
+pub fn labels(value: &Option<Vec<String>>, (): &()) -> garde::Result {
+    names(value.as_deref(), MAX_TAGS, MAX_TAG_CHARS, "tags")
+}
+
+/// A suite path: at most [`MAX_SUITE_DEPTH`] names of at most 255 characters.
+pub fn suite(value: &Option<Vec<String>>, (): &()) -> garde::Result {
+    names(value.as_deref(), MAX_SUITE_DEPTH, 255, "elements")
+}
+
+fn names(value: Option<&[String]>, max: usize, max_chars: usize, what: &str) -> garde::Result {
+    let Some(value) = value else { return Ok(()) };
+    if value.len() > max {
+        return Err(Error::new(format!("Must have at most {max} {what}")));
+    }
+    value.iter().try_for_each(|element| filled(max_chars)(element, &()))
+}
+
+/// A list of at most `max` elements.
+pub fn at_most_rows<T>(max: usize) -> impl FnOnce(&Vec<T>, &()) -> garde::Result {
+    move |value, ()| {
+        if value.len() > max {
+            return Err(Error::new(format!("Must have at most {max} elements")));
+        }
+        Ok(())
+    }
+}
+
+/// A list of 1 to `max` elements.
+pub fn some_rows<T>(max: usize) -> impl FnOnce(&Vec<T>, &()) -> garde::Result {
+    move |value, ()| {
+        if value.is_empty() || value.len() > max {
+            return Err(Error::new(format!("Must have between 1 and {max} elements")));
+        }
+        Ok(())
+    }
+}
+
+/// Mail addresses: at most [`MAX_RECIPIENTS`], each with exactly one `@`, a host, and no white space.
+pub fn recipients(value: &Option<Vec<String>>, (): &()) -> garde::Result {
+    let Some(value) = value else { return Ok(()) };
+    if value.len() > MAX_RECIPIENTS {
+        return Err(Error::new(format!("Must have at most {MAX_RECIPIENTS} recipients")));
+    }
+    value.iter().try_for_each(|address| email(address))
+}
+
+/// One mail address of at most 320 characters.
+///
+/// # Errors
+/// If it is none, showing what was given.
+pub fn email(address: &str) -> garde::Result {
+    let valid = address.chars().count() <= 320
+        && !address.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;\"".contains(c))
+        && matches!(address.split_once('@'), Some((local, host)) if !local.is_empty()
+            && !host.is_empty() && !host.contains('@') && !host.starts_with('.') && !host.ends_with('.'));
+    if valid {
+        return Ok(());
+    }
+    let shown: String = address.chars().take(80).collect();
+    Err(Error::new(format!("'{shown}' is not a mail address")))
+}
+
+/// A number, or none, between `min` and `max`, both included.
+pub fn between<T: Into<Option<N>> + Copy, N: PartialOrd + std::fmt::Display>(
+    min: N,
+    max: N,
+) -> impl FnOnce(&T, &()) -> garde::Result {
+    move |value, ()| match (*value).into() {
+        Some(number) if number < min || number > max => Err(Error::new(format!("Must be between {min} and {max}"))),
+        _ => Ok(()),
+    }
+}
+
+/// A count: 0 to the largest 32-bit integer.
+pub fn count(value: &Option<i32>, (): &()) -> garde::Result {
+    between(0, i32::MAX)(value, &())
+}
+
+/// A duration in milliseconds: 0 to a hundred years.
+pub fn duration(value: &Option<i64>, (): &()) -> garde::Result {
+    between(0, 3_155_760_000_000)(value, &())
+}
+
+/// A rate in percent: 0 to 100.
+pub fn rate(value: &Option<rust_decimal::Decimal>, (): &()) -> garde::Result {
+    between(rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ONE_HUNDRED)(value, &())
+}
+
+/// An instant of the years 1970 to 9999, which PostgreSQL and every client can hold.
+pub fn instant<T: Into<Option<DateTime<Utc>>> + Copy>(value: &T, (): &()) -> garde::Result {
+    match (*value).into() {
+        Some(at) if !(1970..=9999).contains(&at.year()) => Err(Error::new("Must be between the years 1970 and 9999")),
+        _ => Ok(()),
+    }
+}
+
+fn at_most(text: &str, max: usize) -> garde::Result {
+    if text.chars().count() > max {
+        return Err(Error::new(format!("Must be at most {max} characters")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(result: garde::Result) -> String {
+        result.expect_err("the value must be refused").to_string()
+    }
+
+    #[test]
+    fn lengths_count_characters_not_bytes() {
+        assert!(text(3)(&"äöü".to_owned(), &()).is_ok());
+        assert_eq!(message(text(2)(&"äöü".to_owned(), &())), "Must be at most 2 characters");
+    }
+
+    #[test]
+    fn a_number_out_of_range_names_both_bounds() {
+        assert_eq!(message(between(1, 10)(&11, &())), "Must be between 1 and 10");
+        assert!(between(1, 10)(&None::<i32>, &()).is_ok());
+    }
+
+    #[test]
+    fn addresses_that_could_break_a_mail_header_are_refused() {
+        for bad in ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\r\nBcc: x@y", "<a@b>", "a@.b", "a,b@c"] {
+            assert!(email(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert!(email("team@example.com").is_ok());
+    }
+}

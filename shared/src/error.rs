@@ -1,0 +1,84 @@
+//! What can go wrong, in the words that clients may read.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The result of anything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 404: no such thing in the caller's project.
+    #[error("{what} not found: {id}")]
+    NotFound {
+        /// For example `Test run`.
+        what: &'static str,
+        /// The id asked for.
+        id: String,
+    },
+    /// 409: it exists already.
+    #[error("{0}")]
+    Conflict(String),
+    /// 422: the thing's state does not allow it.
+    #[error("{0}")]
+    InvalidState(String),
+    /// 400: every field that is wrong.
+    #[error("Validation error: {}", list(.0))]
+    Invalid(Vec<FieldError>),
+    /// 401: no valid token.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// 403: the token's role is too low.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 500: the database failed. The text is for the log, never for a client.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// 500: a job could not be queued.
+    #[error("job queue: {0}")]
+    Queue(#[from] apalis_postgres::Error),
+}
+
+/// One wrong field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// The field's path, for example `steps[3].action`.
+    #[schema(example = "parallel_count")]
+    pub field: String,
+    /// The rule it broke.
+    #[schema(example = "Must be between 1 and 10")]
+    pub message: String,
+}
+
+impl FieldError {
+    /// Names a field and the rule it broke.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl Error {
+    /// A 404 for `what` with this id.
+    pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+
+    /// A 400 for one field.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// The name of the database constraint that a write broke, if that is what went wrong.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => error.as_database_error().and_then(sqlx::error::DatabaseError::constraint),
+            _ => None,
+        }
+    }
+}
+
+fn list(errors: &[FieldError]) -> String {
+    errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
+}

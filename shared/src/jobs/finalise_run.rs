@@ -1,0 +1,19 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Job;
+
+/// Writes the books of an ended run: execution, schedule, notices, webhook deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinaliseRun {
+    /// The row in `test_runs`.
+    pub run_id: Uuid,
+}
+
+impl Job for FinaliseRun {
+    const QUEUE: &'static str = "finalise_run";
+    const CONCURRENCY: usize = 4;
+    const TIMEOUT: Duration = Duration::from_secs(20);
+}

@@ -1,0 +1,19 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Job;
+
+/// Recomputes a run's counts, and completes it once every item is final.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshRun {
+    /// The row in `test_runs`.
+    pub run_id: Uuid,
+}
+
+impl Job for RefreshRun {
+    const QUEUE: &'static str = "refresh_run";
+    const CONCURRENCY: usize = 16;
+    const TIMEOUT: Duration = Duration::from_secs(20);
+}

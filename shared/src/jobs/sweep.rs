@@ -1,0 +1,75 @@
+//! Rings again for every row that is due and did not move (design, rule 1).
+//!
+//! A doorbell is missing if the row was rung before the oldest job that still waits in its queue: jobs are taken in the
+//! order of their due times, so that one was taken, and whoever took it did not finish. A queue that is merely long is
+//! left alone; ringing once more would only make it longer.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job, RefreshRun, SendEmail, queue, ring};
+use crate::db;
+use crate::error::Result;
+
+/// A doorbell is given this long before anybody worries, in seconds.
+const PATIENCE_SECONDS: i64 = 5;
+
+/// Rings for everything that is due without progress, and returns how often.
+///
+/// # Errors
+/// If the database fails; tables that were swept before that are done.
+pub async fn sweep(pool: &PgPool) -> Result<usize> {
+    let mut rung = 0;
+    rung += table(
+        pool,
+        |run_id| RefreshRun { run_id },
+        async |tx, before| db::run_refreshes::take_overdue(tx, before).await,
+    )
+    .await?;
+    rung += table(
+        pool,
+        |run_id| FinaliseRun { run_id },
+        async |tx, before| db::test_runs::take_unfinalised(tx, before).await,
+    )
+    .await?;
+    rung += table(
+        pool,
+        |execution_id| CreateScheduledRun { execution_id },
+        async |tx, before| db::schedule_executions::take_overdue(tx, before).await,
+    )
+    .await?;
+    rung += table(
+        pool,
+        |notification_id| SendEmail { notification_id },
+        async |tx, before| db::notifications::take_overdue(tx, before).await,
+    )
+    .await?;
+    rung += table(
+        pool,
+        |delivery_id| DeliverWebhook { delivery_id },
+        async |tx, before| db::webhooks::take_overdue_deliveries(tx, before).await,
+    )
+    .await?;
+    Ok(rung)
+}
+
+async fn table<J: Job>(
+    pool: &PgPool,
+    job: impl Fn(Uuid) -> J,
+    take_overdue: impl AsyncFnOnce(&mut PgConnection, DateTime<Utc>) -> sqlx::Result<Vec<Uuid>>,
+) -> Result<usize> {
+    let mut tx = pool.begin().await?;
+    let patience = db::now(&mut *tx).await? - TimeDelta::seconds(PATIENCE_SECONDS);
+    let before = queue::oldest_waiting(&mut *tx, J::QUEUE).await?.map_or(patience, |oldest| oldest.min(patience));
+    let overdue = take_overdue(&mut tx, before).await?;
+    for id in &overdue {
+        ring(&mut tx, &job(*id)).await?;
+    }
+    tx.commit().await?;
+    if !overdue.is_empty() {
+        tracing::info!(queue = J::QUEUE, rows = overdue.len(), "rang again for rows that did not move");
+        metrics::counter!("testrun_jobs_rung_again_total", "queue" => J::QUEUE).increment(overdue.len() as u64);
+    }
+    Ok(overdue.len())
+}

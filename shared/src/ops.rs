@@ -1,0 +1,165 @@
+//! What operators ask every service: `/healthz`, `/readyz`, `/metrics`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+/// Whether a service should get work, and if not, why.
+///
+/// Each part of the service promises to show itself every so often; one that is late makes the service not ready. A process
+/// that is alive but cannot reach its database is not ready, and says so.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<Parts>>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    stopping: bool,
+    parts: BTreeMap<&'static str, Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    patience: Duration,
+    seen: Option<Instant>,
+}
+
+impl Readiness {
+    /// Expects `part` to show itself at least every `patience`. It is late until it does so first.
+    pub fn expect(&self, part: &'static str, patience: Duration) {
+        self.lock().parts.entry(part).or_insert(Part { patience, seen: None }).patience = patience;
+    }
+
+    /// Notes that `part` works.
+    pub fn beat(&self, part: &'static str) {
+        if let Some(part) = self.lock().parts.get_mut(part) {
+            part.seen = Some(Instant::now());
+        }
+    }
+
+    /// Notes that the service is about to stop: it is not ready from now on.
+    pub fn stop(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// Whether each of these parts is known and the service is ready.
+    #[must_use]
+    pub fn covers(&self, parts: &[&str]) -> bool {
+        parts.iter().all(|part| self.lock().parts.contains_key(part)) && self.check().is_ok()
+    }
+
+    /// Whether the service is ready.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check(&self) -> Result<(), String> {
+        let state = self.lock();
+        if state.stopping {
+            return Err("the service is stopping".to_owned());
+        }
+        for (name, part) in &state.parts {
+            match part.seen.map(|seen| seen.elapsed()) {
+                Some(age) if age <= part.patience => {}
+                Some(age) => return Err(format!("{name}: last worked {} s ago", age.as_secs())),
+                None => return Err(format!("{name}: has not worked yet")),
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the database every second, as the part `database` of a service, until `shutdown`.
+pub async fn watch_database(db: PgPool, readiness: Readiness, shutdown: CancellationToken) {
+    readiness.expect("database", Duration::from_secs(5));
+    loop {
+        match sqlx::query("SELECT 1").execute(&db).await {
+            Ok(_) => readiness.beat("database"),
+            Err(error) => tracing::warn!(error = %error, "the database does not answer"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// The three paths, for a service's own router or for [`serve`].
+pub fn router(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async || metrics().render()))
+        .with_state(readiness)
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    match readiness.check() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    }
+}
+
+/// Answers the three paths at `listen` until `shutdown`.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub async fn serve(listen: SocketAddr, readiness: Readiness, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("TESTRUN_ADMIN_LISTEN: cannot listen on {listen}"))?;
+    tracing::info!(address = %listener.local_addr()?, "health and metrics");
+    axum::serve(listener, router(readiness)).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// The process's one recorder of metrics.
+fn metrics() -> &'static PrometheusHandle {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+            .map_or_else(|_| PrometheusBuilder::new().build_recorder(), PrometheusBuilder::build_recorder);
+        let handle = recorder.handle();
+        // A second recorder can only be refused, and then the first one is this one.
+        drop(metrics::set_global_recorder(recorder));
+        handle
+    })
+}
+
+/// Starts recording metrics. Call it before anything is counted.
+pub fn start_metrics() {
+    let _ = metrics();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_never_showed_itself_or_is_late_or_stopping_makes_the_service_not_ready() {
+        let readiness = Readiness::default();
+        assert_eq!(readiness.check(), Ok(()));
+        readiness.expect("queue", Duration::ZERO);
+        assert_eq!(readiness.check(), Err("queue: has not worked yet".to_owned()));
+        readiness.beat("queue");
+        assert!(readiness.check().is_err_and(|reason| reason.starts_with("queue: last worked")));
+        readiness.expect("queue", Duration::from_secs(60));
+        assert_eq!(readiness.check(), Ok(()));
+        readiness.stop();
+        assert_eq!(readiness.check(), Err("the service is stopping".to_owned()));
+    }
+}

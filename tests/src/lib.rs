@@ -1,0 +1,6 @@
+//! What the end-to-end stories share: `JUnit` reports of public test suites, and their replay against a running server.
+//!
+//! Nothing here touches the server's crates: a replay knows only the public REST API, as any other client does.
+
+pub mod junit;
+pub mod replay;

@@ -1,0 +1,12 @@
+//! What tests stand on: a PostgreSQL, a fresh migrated database for each test, real processes, a real mail server.
+
+pub mod client;
+pub mod database;
+pub mod processes;
+pub mod smtp;
+pub mod wait;
+
+pub use client::Client;
+pub use database::{Database, Tenant};
+pub use processes::Process;
+pub use wait::until;

@@ -1,0 +1,97 @@
+//! `send_email`: one mail to one recipient.
+//!
+//! The row is claimed, the mail sent outside any transaction, and the outcome written by whoever holds the claim. A crash
+//! in between repeats the mail with the same Message-ID, which is as often as SMTP allows to say "once".
+
+use std::sync::Arc;
+
+use testrun_shared::db::notifications::ClaimedNotification;
+use testrun_shared::domain::notification::NotificationKind;
+use testrun_shared::domain::test_run::TestRun;
+use testrun_shared::jobs::{JobOutcome, SendEmail};
+use testrun_shared::{actions, db};
+
+use super::LEASE_SECONDS;
+use crate::context::Context;
+use crate::mail::{self, FailedTest, NoticeKind, RunCounts, RunEnd, RunNotice, SendError};
+
+/// How many failed tests a mail names.
+const NAMED_FAILURES: i64 = 10;
+
+pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result<JobOutcome> {
+    let Some(claimed) = db::notifications::claim(&context.db, job.notification_id, LEASE_SECONDS).await? else {
+        return Ok(JobOutcome::Done);
+    };
+    let sent = match notice(&context, &claimed).await? {
+        Some(notice) => send(&context, &claimed, &notice).await,
+        None => Err(SendError::Permanent("the run is gone".to_owned())),
+    };
+    match sent {
+        Ok(()) => {
+            db::notifications::set_sent(&context.db, claimed.id, claimed.attempt).await?;
+            metrics::counter!("testrun_mails_total", "outcome" => "sent").increment(1);
+        }
+        Err(error) => failed(&context, &claimed, &error).await?,
+    }
+    Ok(JobOutcome::Done)
+}
+
+async fn send(context: &Context, claimed: &ClaimedNotification, notice: &RunNotice) -> Result<(), SendError> {
+    let message_id = format!("<{}@{}>", claimed.id, context.mail_from.email.domain());
+    let message = mail::message(notice, &claimed.recipient, &context.mail_from, &message_id, claimed.created_at)?;
+    context.mailer.send(message).await
+}
+
+async fn failed(context: &Context, claimed: &ClaimedNotification, error: &SendError) -> anyhow::Result<()> {
+    let (text, permanent) = match error {
+        SendError::Transient(text) => (text, false),
+        SendError::Permanent(text) => (text, true),
+    };
+    tracing::warn!(notification.id = %claimed.id, attempt = claimed.attempt, permanent, error = text, "mail not sent");
+    let outcome = if permanent { "refused" } else { "failed" };
+    metrics::counter!("testrun_mails_total", "outcome" => outcome).increment(1);
+    Ok(actions::deliveries::mail_failed(&context.db, claimed, text, permanent).await?)
+}
+
+/// The facts of the mail; `None` if the run is gone or goes on.
+async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Option<RunNotice>> {
+    let Some(run) = db::test_runs::find(&context.db, claimed.test_run_id).await? else { return Ok(None) };
+    let Some(end) = RunEnd::from_status(run.status.as_str()) else { return Ok(None) };
+    let project = db::projects::find(&context.db, &run.project_id.to_string()).await?;
+    let failures = db::test_run_items::first_failures(&context.db, run.id, NAMED_FAILURES).await?;
+    let run_url = context.public_url.join(&format!("api/v1/test-runs/{}", run.id))?;
+    Ok(Some(RunNotice {
+        kind: match claimed.kind {
+            NotificationKind::Completion => NoticeKind::Completion,
+            NotificationKind::Failure => NoticeKind::Failure,
+        },
+        project_name: project.map(|project| project.name).unwrap_or_default(),
+        schedule_name: schedule_name(context, &run).await?,
+        end,
+        counts: RunCounts {
+            total: run.total_tests,
+            passed: run.passed_tests,
+            failed: run.failed_tests,
+            skipped: run.skipped_tests,
+            no_run: run.no_run_tests,
+        },
+        run_name: run.run_name,
+        run_number: run.run_number,
+        failure_reason: run.failure_reason,
+        pass_rate: run.pass_rate,
+        duration_ms: run.duration_ms,
+        started_at: run.started_at,
+        completed_at: run.completed_at,
+        failures: failures
+            .into_iter()
+            .map(|item| FailedTest { test_case_name: item.test_case_name, error_message: item.error_message })
+            .collect(),
+        run_url,
+        report_url: None,
+    }))
+}
+
+async fn schedule_name(context: &Context, run: &TestRun) -> anyhow::Result<Option<String>> {
+    let Some(execution) = db::schedule_executions::of_run(&context.db, run.id).await? else { return Ok(None) };
+    Ok(db::schedules::find(&context.db, execution.schedule_id).await?.map(|schedule| schedule.schedule_name))
+}

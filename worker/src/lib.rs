@@ -1,0 +1,118 @@
+//! The workers: what jobs do, and the mails and webhooks that leave.
+
+mod app;
+mod context;
+mod handlers;
+pub mod mail;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use lettre::message::Mailbox;
+use secrecy::SecretString;
+use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
+use testrun_shared::{db, jobs, ops};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::context::Context;
+use crate::mail::Mailer;
+
+/// Settings of the workers.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "testrun-worker", version, about = "The job workers of Testrun")]
+pub struct Config {
+    /// Where the database is
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Queues to work on, comma-separated; default all
+    #[arg(long, env = "TESTRUN_QUEUES", value_delimiter = ',')]
+    pub queues: Vec<String>,
+
+    /// Jobs of each queue that run at once in this process; default the queue's own number
+    #[arg(long, env = "TESTRUN_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub concurrency: Option<u16>,
+
+    /// The address under which clients reach the REST service, for links in mails
+    #[arg(long, env = "TESTRUN_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+    pub public_url: Url,
+
+    /// Where mail goes
+    #[command(flatten)]
+    pub mail: MailConfig,
+
+    /// Where operators ask
+    #[command(flatten)]
+    pub admin: AdminConfig,
+
+    /// What is logged, and how
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// Where mail goes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MailConfig {
+    /// Mail server, for example `smtp://user:password@host:587?tls=required`; absent: mails become files
+    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<SecretString>,
+
+    /// Folder for mails as `.eml` files where no mail server is set; default `mail`, beside the data of `testrun up`
+    #[arg(long, env = "TESTRUN_MAIL_DIR")]
+    pub mail_dir: Option<PathBuf>,
+
+    /// Sender of all mails
+    #[arg(long, env = "MAIL_FROM", default_value = "Testrun <testrun@localhost>")]
+    pub mail_from: Mailbox,
+}
+
+impl MailConfig {
+    /// The way that mail takes.
+    ///
+    /// # Errors
+    /// If `SMTP_URL` is not a mail server's URL, or the folder cannot be made.
+    pub fn mailer(&self) -> anyhow::Result<Mailer> {
+        match &self.smtp_url {
+            Some(url) => Mailer::from_url(url).context("SMTP_URL: not a mail server"),
+            None => {
+                let directory = self.mail_dir.clone().unwrap_or_else(|| PathBuf::from("mail"));
+                Mailer::to_directory(&directory)
+                    .with_context(|| format!("TESTRUN_MAIL_DIR: cannot use {}", directory.display()))
+            }
+        }
+    }
+}
+
+/// Works until `shutdown`, then lets running jobs end, for at most 25 s.
+///
+/// # Errors
+/// If a setting is wrong, or the database cannot be reached or is not migrated.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let readiness = ops::Readiness::default();
+    if let Some(listen) = config.admin.admin_listen {
+        tokio::spawn(ops::serve(listen, readiness.clone(), shutdown.clone()));
+    }
+    work(config, readiness, shutdown).await
+}
+
+/// Like [`run`], telling the caller whether it is ready.
+///
+/// # Errors
+/// As [`run`].
+pub async fn work(config: Config, readiness: ops::Readiness, shutdown: CancellationToken) -> anyhow::Result<()> {
+    ops::start_metrics();
+    let db = db::pool(&config.database.database_url, config.database.database_connections, "testrun-worker")
+        .context("DATABASE_URL: not a PostgreSQL URL")?;
+    let mailer = config.mail.mailer()?;
+    tracing::info!(mail = mailer.describe(), "mail");
+    let context = Context::new(db.clone(), mailer, config.mail.mail_from, config.public_url)?;
+    let queues = app::queues(&context, &config.queues, config.concurrency.map(usize::from))?;
+    db::ensure_migrated(&db).await?;
+
+    let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
+    jobs::run(db, queues, readiness, shutdown).await?;
+    watch.await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Writes the mail about an ended run: subject, headers, text part and HTML part.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use lettre::{
+    Address, Message,
+    address::AddressError,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+
+use super::{
+    RunNotice,
+    view::{HtmlPart, TextPart, View},
+};
+
+/// Longest `Message-ID` that is accepted, in characters, its brackets included: it must fit one header line.
+const MESSAGE_ID_LIMIT: usize = 250;
+
+/// A mail cannot be written; trying again would not help.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// The recipient is not an e-mail address.
+    #[error("recipient {0:?} is not an e-mail address ({1}): correct notification_emails of the schedule")]
+    Recipient(String, #[source] AddressError),
+    /// The caller's `Message-ID` is not of the form `<id@domain>`.
+    #[error("message id {0:?} is not of the form <id@domain>")]
+    MessageId(String),
+    /// A template could not be filled in.
+    #[error("cannot fill in the mail's template: {0}")]
+    Template(#[from] askama::Error),
+    /// The parts could not be put together.
+    #[error("cannot put the mail together: {0}")]
+    Build(#[from] lettre::error::Error),
+}
+
+/// Writes the mail to one recipient about one ended run.
+///
+/// `to` is a bare address. `message_id` is of the form `<id@domain>` and stays the same however often the mail is
+/// tried. `date` is when the notice arose, by the database's clock.
+///
+/// # Errors
+/// When the recipient is no address or `message_id` is malformed.
+pub fn message(
+    notice: &RunNotice,
+    to: &str,
+    from: &Mailbox,
+    message_id: &str,
+    date: DateTime<Utc>,
+) -> Result<Message, MessageError> {
+    let recipient: Address = to.trim().parse().map_err(|reason| MessageError::Recipient(to.to_owned(), reason))?;
+    let view = View::of(notice);
+    let parts = MultiPart::alternative()
+        .singlepart(SinglePart::plain(TextPart { view: &view }.render()?))
+        .singlepart(SinglePart::html(HtmlPart { view: &view }.render()?));
+    let message = Message::builder()
+        .message_id(Some(checked_message_id(message_id)?))
+        .date(date.into())
+        .from(from.clone())
+        .to(Mailbox::new(None, recipient))
+        .subject(view.subject())
+        // RFC 3834: holiday replies and the like are not to answer this mail.
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+        .multipart(parts)?;
+    Ok(message)
+}
+
+/// The id itself, if it has the shape that RFC 5322, 3.6.4 gives to ids: `<dot-atom@dot-atom>`.
+fn checked_message_id(message_id: &str) -> Result<String, MessageError> {
+    let is_atom = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte))
+    };
+    let is_valid = message_id.len() <= MESSAGE_ID_LIMIT
+        && message_id
+            .strip_prefix('<')
+            .and_then(|id| id.strip_suffix('>'))
+            .and_then(|id| id.split_once('@'))
+            .is_some_and(|(id, domain)| is_atom(id) && is_atom(domain));
+    if is_valid { Ok(message_id.to_owned()) } else { Err(MessageError::MessageId(message_id.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,16 @@ use testrun_shared::error::FieldError;
 use tower_http::request_id::RequestId;
 use utoipa::{IntoResponses, ToSchema};
 
+/// How many wrong fields an answer names at most: it is to be read, and to be no larger than what was sent.
+pub(crate) const MAX_ERRORS: usize = 1_000;
+
 /// What every error looks like.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// What is wrong, in a sentence.
     #[schema(example = "Validation error")]
     detail: String,
-    /// With status 400: each wrong field.
+    /// With status 400: each wrong field, at most 1,000 of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     /// With status 500: the id to look for in the server's log.
@@ -92,7 +95,8 @@ fn domain(error: Error) -> Response {
         Error::NotFound { .. } => answer(StatusCode::NOT_FOUND, &ErrorBody::new(error.to_string())),
         Error::Conflict(detail) => answer(StatusCode::CONFLICT, &ErrorBody::new(detail)),
         Error::InvalidState(detail) => answer(StatusCode::UNPROCESSABLE_ENTITY, &ErrorBody::new(detail)),
-        Error::Invalid(errors) => {
+        Error::Invalid(mut errors) => {
+            errors.truncate(MAX_ERRORS);
             answer(StatusCode::BAD_REQUEST, &ErrorBody { errors, ..ErrorBody::new("Validation error") })
         }
         Error::Unauthenticated(detail) => {

@@ -11,6 +11,7 @@ use testrun_shared::domain::identity::Role;
 use testrun_shared::error::FieldError;
 
 use crate::app::{AppState, MAX_BULK_BODY};
+use crate::decode::{capitalised, decode};
 use crate::error::ApiError;
 
 /// Whoever sent the request. A request that changes something needs at least the role `member`, whatever its handler
@@ -48,7 +49,7 @@ where
             return Err(ApiError::UnsupportedMediaType);
         }
         let bytes = read(request, state).await?;
-        Ok(Self(decode(&bytes)?))
+        Ok(Self(decode(&bytes).map_err(ApiError::invalid)?))
     }
 }
 
@@ -66,7 +67,7 @@ where
         let bytes = read(request, state).await?;
         match (bytes.is_empty(), json || !declared) {
             (true, _) => Ok(None),
-            (false, true) => Ok(Some(Self(decode(&bytes)?))),
+            (false, true) => Ok(Some(Self(decode(&bytes).map_err(ApiError::invalid)?))),
             (false, false) => Err(ApiError::UnsupportedMediaType),
         }
     }
@@ -95,77 +96,6 @@ pub(crate) fn bulk(
     router: utoipa_axum::router::OpenApiRouter<AppState>,
 ) -> utoipa_axum::router::OpenApiRouter<AppState> {
     router.layer(axum::extract::DefaultBodyLimit::max(MAX_BULK_BODY)).layer(axum::Extension(BodyLimit(MAX_BULK_BODY)))
-}
-
-fn decode<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| ApiError::invalid(vec![field_error(&error.path().to_string(), &error.inner().to_string())]))?;
-    deserializer.end().map_err(|_| ApiError::invalid(vec![FieldError::new("body", "Must be one JSON value")]))?;
-    refuse_nul(bytes)?;
-    value.validate().map_err(|report| ApiError::invalid(fields(&report)))?;
-    Ok(value)
-}
-
-/// Every rule that was broken, with the path of its field.
-fn fields(report: &garde::Report) -> Vec<FieldError> {
-    report.iter().map(|(path, error)| FieldError::new(path.to_string(), error.to_string())).collect()
-}
-
-/// Names the field in a decoding error. serde puts a missing field's name into the message only.
-fn field_error(path: &str, message: &str) -> FieldError {
-    let message = message.split(" at line ").next().unwrap_or(message);
-    let path = if path == "." { "" } else { path };
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    let (field, message) = match missing {
-        Some(name) if path.is_empty() => (name.to_owned(), "Is required".to_owned()),
-        Some(name) => (format!("{path}.{name}"), "Is required".to_owned()),
-        None if path.is_empty() => ("body".to_owned(), capitalised(message)),
-        None => (path.to_owned(), capitalised(message)),
-    };
-    FieldError { field, message }
-}
-
-/// A decoder's message as a sentence.
-pub(crate) fn capitalised(message: &str) -> String {
-    let mut characters = message.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
-}
-
-/// PostgreSQL cannot store NUL, neither in text nor in JSON; one anywhere in the body refuses it, naming the place.
-fn refuse_nul(bytes: &[u8]) -> Result<(), ApiError> {
-    const ESCAPED: &[u8] = br"\u0000";
-    if !bytes.windows(ESCAPED.len()).any(|window| window == ESCAPED) {
-        return Ok(());
-    }
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut errors = Vec::new();
-    find_nul(&value, "", &mut errors);
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
-}
-
-fn find_nul(value: &serde_json::Value, path: &str, errors: &mut Vec<FieldError>) {
-    let mut refuse = |path: &str| errors.push(FieldError::new(path, "Must not contain the NUL character"));
-    match value {
-        serde_json::Value::String(text) if text.contains('\0') => refuse(if path.is_empty() { "body" } else { path }),
-        serde_json::Value::Array(elements) => {
-            for (index, element) in elements.iter().enumerate() {
-                find_nul(element, &format!("{path}[{index}]"), errors);
-            }
-        }
-        serde_json::Value::Object(fields) => {
-            for (name, field) in fields {
-                let separator = if path.is_empty() { "" } else { "." };
-                let path = format!("{path}{separator}{}", name.replace('\0', "\u{fffd}"));
-                if name.contains('\0') {
-                    errors.push(FieldError::new(path.clone(), "Must not contain the NUL character"));
-                }
-                find_nul(field, &path, errors);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// The parameters of a path.

@@ -1,6 +1,7 @@
 //! The REST service: routes, what they accept and what they answer. Rules and SQL are in `testrun-shared`.
 
 mod app;
+mod decode;
 mod error;
 mod extract;
 mod list;

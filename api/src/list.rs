@@ -11,8 +11,8 @@ use testrun_shared::domain::page::Page;
 use testrun_shared::error::FieldError;
 use utoipa::IntoParams;
 
+use crate::decode::capitalised;
 use crate::error::ApiError;
-use crate::extract::capitalised;
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
@@ -46,8 +46,9 @@ impl<F: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for List
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
         let mut errors = Vec::new();
-        let page: PageParams = decode(query, &mut errors);
-        let filter = decode(query, &mut errors);
+        let pairs = pairs(query, &mut errors);
+        let page: PageParams = decode(pairs.clone(), &mut errors);
+        let filter = decode(pairs, &mut errors);
         let (limit, offset) = (page.limit.unwrap_or(DEFAULT_LIMIT), page.offset.unwrap_or(0));
         if !(1..=MAX_LIMIT).contains(&limit) {
             errors.push(FieldError::new("limit", format!("Must be between 1 and {MAX_LIMIT}")));
@@ -63,15 +64,25 @@ impl<F: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for List
     }
 }
 
-/// Decodes parameters, and collects every one that cannot be: each is taken out and the rest tried again.
-fn decode<T: DeserializeOwned + Default>(query: &str, errors: &mut Vec<FieldError>) -> T {
-    let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+type Pairs = Vec<(String, String)>;
+
+/// The parameters that were given and can be text in PostgreSQL; each other one is named.
+fn pairs(query: &str, errors: &mut Vec<FieldError>) -> Pairs {
+    let mut pairs: Pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     // An empty parameter is one that was not given: forms send those.
     pairs.retain(|(_, value)| !value.is_empty());
-    if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
-        errors.push(FieldError::new(name, "Must not contain the NUL character"));
-        return T::default();
-    }
+    pairs.retain(|(name, value)| {
+        let has_nul = value.contains('\0');
+        if has_nul && !errors.iter().any(|error| error.field == *name) {
+            errors.push(FieldError::new(name, "Must not contain the NUL character"));
+        }
+        !has_nul
+    });
+    pairs
+}
+
+/// Decodes parameters, and collects every one that cannot be: each is taken out and the rest tried again.
+fn decode<T: DeserializeOwned + Default>(mut pairs: Pairs, errors: &mut Vec<FieldError>) -> T {
     loop {
         let Ok(encoded) = serde_urlencoded::to_string(&pairs) else { return T::default() };
         let deserializer = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(encoded.as_bytes()));
@@ -185,10 +196,15 @@ mod tests {
         list: Option<CommaList>,
     }
 
+    fn decoded(query: &str) -> (Filter, Vec<FieldError>) {
+        let mut errors = Vec::new();
+        let filter = decode(pairs(query, &mut errors), &mut errors);
+        (filter, errors)
+    }
+
     #[test]
     fn every_wrong_parameter_is_named_at_once() {
-        let mut errors = Vec::new();
-        let _: Filter = decode("number=x&date=yesterday&list=a,b", &mut errors);
+        let (_, errors) = decoded("number=x&date=yesterday&list=a,b");
         let mut names: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["date", "number"], "{errors:?}");
@@ -196,8 +212,7 @@ mod tests {
 
     #[test]
     fn good_parameters_are_decoded_and_empty_ones_left_out() {
-        let mut errors = Vec::new();
-        let filter: Filter = decode("number=&date=2026-01-18&list=a,%20b&other=1", &mut errors);
+        let (filter, errors) = decoded("number=&date=2026-01-18&list=a,%20b&other=1");
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(filter.number, None);
         assert_eq!(filter.list.expect("a list").0, ["a", "b"]);
@@ -207,8 +222,7 @@ mod tests {
 
     #[test]
     fn a_parameter_given_twice_is_refused() {
-        let mut errors = Vec::new();
-        let _: Filter = decode("number=1&number=2", &mut errors);
+        let (_, errors) = decoded("number=1&number=2");
         assert_eq!(errors[0].field, "number");
     }
 

@@ -1,5 +1,6 @@
 //! The OpenAPI document: what routes do not say of themselves. Paths come from the routes.
 
+use testrun_shared::domain::test_run::{RunSort, SortOrder};
 use utoipa::OpenApi as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApi, SecurityRequirement};
@@ -13,6 +14,8 @@ use utoipa::openapi::{ComponentsBuilder, OpenApi, SecurityRequirement};
                        durations are milliseconds, rates are percent.",
         license(name = "MIT OR Apache-2.0"),
     ),
+    // Only parameters refer to these, and parameters do not bring their schemas along.
+    components(schemas(RunSort, SortOrder)),
     tags(
         (name = "Test Runs", description = "A test run is a batch of test cases that are executed together"),
         (name = "Test Run Items", description = "The test cases in a run"),

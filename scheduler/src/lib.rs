@@ -46,13 +46,15 @@ pub struct Config {
 /// Ticks until `shutdown`, then lets running ticks end.
 ///
 /// # Errors
-/// If a setting is wrong, or the database cannot be reached or is not migrated.
+/// If a setting is wrong, an address is taken, or the database cannot be reached or is not migrated.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
-    if let Some(listen) = config.admin.admin_listen {
-        tokio::spawn(ops::serve(listen, readiness.clone(), shutdown.clone()));
+    let Some(listen) = config.admin.admin_listen else { return tick(config, readiness, shutdown).await };
+    tokio::select! {
+        outcome = tick(config, readiness.clone(), shutdown.clone()) => outcome,
+        // It ends well only once it is told to stop, and then the work is what is waited for.
+        Err(error) = ops::serve(listen, readiness, shutdown) => Err(error),
     }
-    tick(config, readiness, shutdown).await
 }
 
 /// Like [`run`], telling the caller whether it is ready.

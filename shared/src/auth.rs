@@ -4,7 +4,6 @@
 //! mistyped or truncated one is told apart from an unknown one without asking the database, and secret scanners
 //! can recognise it. Only its SHA-256 is stored.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -140,15 +139,15 @@ impl Authenticator {
             return Err(Error::Unauthenticated("The Authorization header must be: Bearer <token>"));
         };
         let hash = Token::parse(token.1.trim())?.hash();
-        self.cache
-            .try_get_with(hash, db::api_tokens::use_token(&self.db, hash))
-            .await
-            .map_err(|error: Arc<sqlx::Error>| {
-                Error::Database(
-                    Arc::try_unwrap(error).unwrap_or_else(|shared| sqlx::Error::Protocol(shared.to_string())),
-                )
-            })?
-            .ok_or(Error::Unauthenticated("The API token is unknown, revoked or expired"))
+        let known = match self.cache.get(&hash).await {
+            Some(known) => known,
+            None => {
+                let found = db::api_tokens::use_token(&self.db, hash).await?;
+                self.cache.insert(hash, found).await;
+                found
+            }
+        };
+        known.ok_or(Error::Unauthenticated("The API token is unknown, revoked or expired"))
     }
 }
 

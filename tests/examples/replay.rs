@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use e2e::junit::{self, Counts};
-use e2e::replay::{Options, Progress, RunStatus, Stage, Summary, replay};
+use e2e::replay::{Options, Progress, RunStatus, Stage, Summary, execute, replay};
 use serde::Deserialize;
+use uuid::Uuid;
 
 const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
 
@@ -38,6 +39,10 @@ struct Arguments {
     /// Name of the run [default: the server makes one up].
     #[arg(long, value_name = "NAME")]
     run_name: Option<String>,
+
+    /// Execute this run, which a schedule made of the same suite, instead of creating one.
+    #[arg(long, value_name = "ID", conflicts_with = "run_name")]
+    run_id: Option<Uuid>,
 
     /// Suite that the test cases are filed under [default: the name of the file].
     #[arg(long, value_name = "NAME")]
@@ -94,7 +99,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let report = junit::read_file(&arguments.file)?;
     let counts = report.counts();
     let mut screen = Screen::new();
-    let outcome = replay(options, report, |progress| screen.show(progress)).await;
+    let outcome = match arguments.run_id {
+        Some(run) => execute(options, run, report, |progress| screen.show(progress)).await,
+        None => replay(options, report, |progress| screen.show(progress)).await,
+    };
     screen.close();
     let summary = outcome?;
     print_summary(&summary, &counts);

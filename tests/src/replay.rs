@@ -4,39 +4,29 @@
 //! and then the summary until the server calls the run finished. Every POST has its own idempotency key and is repeated
 //! with it, so that a server that is restarted meanwhile loses and doubles nothing.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-use anyhow::{Context as _, anyhow, bail, ensure};
-use futures_util::stream::{self, StreamExt as _};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, StatusCode};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use uuid::Uuid;
-
-use crate::junit::payload::{Ids, TestCase, TestRunResult};
-use crate::junit::{Case, Counts, Report};
-
+mod answer;
+mod api;
 #[cfg(test)]
 mod tests;
 
-/// Rows in one bulk request (decisions.md, "Every endpoint").
-const BULK_ROWS: usize = 1_000;
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Longest time between two looks at a run that is not finished.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures_util::stream::{self, StreamExt as _};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::junit::payload::Ids;
+use crate::junit::{Counts, Report};
+use api::{Api, Run};
 
 /// Where to and how to replay.
 #[derive(Clone)]
 pub struct Options {
-    /// Scheme, host and port, such as `http://127.0.0.1:8080`.
-    pub base_url: String,
+    /// Scheme, host and port, such as `http://127.0.0.1:8080`; of several servers, which take turns, at least one.
+    pub base_urls: Vec<String>,
     /// API token of a `member` or `admin`.
     pub token: String,
     /// Suite of the run, and root of the test cases' suite paths and keys; at most 255 characters.
@@ -54,10 +44,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// Eight clients, a minute for each request and a minute for the run to finish.
+    /// One server, eight clients, a minute for each request and a minute for the run to finish.
     pub fn new(base_url: impl Into<String>, token: impl Into<String>, suite_name: impl Into<String>) -> Self {
         Self {
-            base_url: base_url.into(),
+            base_urls: vec![base_url.into()],
             token: token.into(),
             suite_name: suite_name.into(),
             run_name: None,
@@ -72,7 +62,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("base_url", &self.base_url)
+            .field("base_urls", &self.base_urls)
             .field("suite_name", &self.suite_name)
             .field("clients", &self.clients)
             .finish_non_exhaustive()
@@ -84,7 +74,7 @@ impl fmt::Debug for Options {
 pub enum Stage {
     /// Creating or updating the test cases.
     TestCases,
-    /// Adding them to the run.
+    /// Adding them to the run, or reading which it has.
     Items,
     /// Submitting results.
     Results,
@@ -186,21 +176,68 @@ pub struct Summary {
 /// # Errors
 /// If the report is empty, if the server refuses a request or cannot be reached for `retry_for`, or if the run is not
 /// finished by the deadline. That counts differ is no error: see [`RunCounts::agree_with`].
-pub async fn replay(options: Options, report: Report, mut progress: impl FnMut(Progress)) -> anyhow::Result<Summary> {
-    ensure!(!report.cases.is_empty(), "the report has no test cases, and a run without items cannot start");
-    let total = u64::try_from(report.cases.len())?;
-    let mut tell = |stage, done| progress(Progress { stage, done, total });
+pub async fn replay(options: Options, report: Report, progress: impl FnMut(Progress)) -> anyhow::Result<Summary> {
     let api = Api::new(&options)?;
+    let mut tell = teller(&report, progress)?;
     let test_cases = api.put_test_cases(&report.cases, &options.suite_name, &mut tell).await?;
     let run = api.create_run(&options).await?;
     let items = api.add_items(run.id, &test_cases, &mut tell).await?;
-    let _: serde_json::Value = api.post(&format!("/test-runs/{}/start", run.id), &json!({})).await?;
+    let work = items.iter().map(|item| Ids { run: run.id, item: item.id, test_case: item.test_case_id });
+    let work = work.enumerate().collect();
+    carry_out(&api, &options, &report, &run, work, tell).await
+}
+
+/// Creates or updates the report's test cases and no run, so that a schedule can select them by their suite.
+///
+/// # Errors
+/// If the report is empty, or the server refuses a request or cannot be reached for `retry_for`.
+pub async fn put_test_cases(
+    options: &Options,
+    report: &Report,
+    progress: impl FnMut(Progress),
+) -> anyhow::Result<Vec<Uuid>> {
+    Api::new(options)?.put_test_cases(&report.cases, &options.suite_name, &mut teller(report, progress)?).await
+}
+
+/// Executes a run that exists, as an agent does with one that a schedule made: takes its items, starts it, submits the
+/// result of each and waits until the server has finished the run.
+///
+/// # Errors
+/// As [`replay`], and if the run has a test case that the report has not, or none at all.
+pub async fn execute(
+    options: Options,
+    run: Uuid,
+    report: Report,
+    progress: impl FnMut(Progress),
+) -> anyhow::Result<Summary> {
+    let api = Api::new(&options)?;
+    let mut tell = teller(&report, progress)?;
+    let test_cases = api.put_test_cases(&report.cases, &options.suite_name, &mut tell).await?;
+    let numbers: HashMap<_, _> = test_cases.iter().enumerate().map(|(number, &id)| (id, number)).collect();
+    let run = api.run(run).await?;
+    let mut work = Vec::new();
+    for item in api.items(run.id, &mut tell).await? {
+        let number = numbers.get(&item.test_case_id);
+        let number = *number.with_context(|| format!("the report has no test case {}", item.test_case_id))?;
+        work.push((number, Ids { run: run.id, item: item.id, test_case: item.test_case_id }));
+    }
+    carry_out(&api, &options, &report, &run, work, tell).await
+}
+
+/// Starts a run, submits the results of its items, each with the number of its case, and waits for the end.
+async fn carry_out(
+    api: &Api,
+    options: &Options,
+    report: &Report,
+    run: &Run,
+    work: Vec<(usize, Ids)>,
+    mut tell: impl FnMut(Stage, u64),
+) -> anyhow::Result<Summary> {
+    api.start(run.id).await?;
     let begun = Instant::now();
-    let ids: Vec<_> =
-        test_cases.iter().zip(items).map(|(&test_case, item)| Ids { run: run.id, item, test_case }).collect();
     // By number, because a closure over references would keep the whole future from being `Send`.
-    let mut results = stream::iter(0..ids.len())
-        .map(|number| api.submit(&report.cases[number], ids[number]))
+    let mut results = stream::iter(0..work.len())
+        .map(|index| api.submit(&report.cases[work[index].0], work[index].1))
         .buffer_unordered(options.clients.max(1));
     let mut done = 0;
     while let Some(result) = results.next().await {
@@ -211,7 +248,7 @@ pub async fn replay(options: Options, report: Report, mut progress: impl FnMut(P
     drop(results);
     let sending = begun.elapsed();
     let last = api.wait_until_final(run.id, options.deadline, &mut tell).await?;
-    let run_url = format!("{}/test-runs/{}", api.root, run.id);
+    let run_url = api.url_of(run.id);
     Ok(Summary {
         run_id: run.id,
         run_number: run.run_number,
@@ -219,284 +256,15 @@ pub async fn replay(options: Options, report: Report, mut progress: impl FnMut(P
         counts: last.summary,
         duration_ms: last.duration_ms,
         sending,
-        repeats: api.repeats.load(Ordering::Relaxed),
+        repeats: api.repeats(),
         report_url: format!("{run_url}/report"),
         run_url,
     })
 }
 
-struct Api {
-    http: reqwest::Client,
-    /// Base URL and `/api/v1`.
-    root: String,
-    token: String,
-    retry_for: Duration,
-    repeats: AtomicU64,
-}
-
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
-#[derive(Deserialize)]
-struct StoredTestCase {
-    id: Uuid,
-    external_key: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Run {
-    id: Uuid,
-    run_number: u64,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    id: Uuid,
-    test_case_id: Uuid,
-}
-
-#[derive(Deserialize)]
-struct RunSummary {
-    status: RunStatus,
-    duration_ms: Option<u64>,
-    summary: RunCounts,
-}
-
-/// The steps of the workflow.
-impl Api {
-    /// Answers the test cases' ids in the order of the cases.
-    async fn put_test_cases(
-        &self,
-        cases: &[Case],
-        root: &str,
-        tell: &mut impl FnMut(Stage, u64),
-    ) -> anyhow::Result<Vec<Uuid>> {
-        let mut ids = Vec::with_capacity(cases.len());
-        for chunk in cases.chunks(BULK_ROWS) {
-            let bodies: Vec<_> = chunk.iter().map(|case| TestCase::new(case, root)).collect();
-            let stored: Items<StoredTestCase> = self.post("/test-cases/bulk", &json!({ "test_cases": bodies })).await?;
-            let by_key: HashMap<_, _> =
-                stored.items.into_iter().filter_map(|case| Some((case.external_key?, case.id))).collect();
-            for body in &bodies {
-                let id = by_key.get(&body.external_key);
-                ids.push(*id.with_context(|| format!("no test case came back for '{}'", body.external_key))?);
-            }
-            tell(Stage::TestCases, u64::try_from(ids.len())?);
-        }
-        Ok(ids)
-    }
-
-    async fn create_run(&self, options: &Options) -> anyhow::Result<Run> {
-        let mut body = json!({
-            "suite_path": [&options.suite_name],
-            "suite_name": &options.suite_name,
-            "tags": &options.tags,
-        });
-        if let Some(name) = &options.run_name {
-            body["run_name"] = json!(name);
-        }
-        self.post("/test-runs", &body).await
-    }
-
-    /// Answers the items' ids in the order of the test cases.
-    async fn add_items(
-        &self,
-        run: Uuid,
-        test_cases: &[Uuid],
-        tell: &mut impl FnMut(Stage, u64),
-    ) -> anyhow::Result<Vec<Uuid>> {
-        let mut ids = Vec::with_capacity(test_cases.len());
-        for chunk in test_cases.chunks(BULK_ROWS) {
-            let added: Items<Item> =
-                self.post(&format!("/test-runs/{run}/items/bulk"), &json!({ "test_case_ids": chunk })).await?;
-            let by_case: HashMap<_, _> = added.items.into_iter().map(|item| (item.test_case_id, item.id)).collect();
-            for test_case in chunk {
-                let id = by_case.get(test_case);
-                ids.push(*id.with_context(|| format!("no item came back for test case {test_case}"))?);
-            }
-            tell(Stage::Items, u64::try_from(ids.len())?);
-        }
-        Ok(ids)
-    }
-
-    async fn submit(&self, case: &Case, ids: Ids) -> anyhow::Result<()> {
-        let body = TestRunResult::new(case, ids, SystemTime::now().into());
-        let answer = self.exchange(Method::POST, "/test-run-results", Some(&serde_json::to_vec(&body)?)).await?;
-        // A 409 to a repetition says that an earlier try was stored, only its answer did not reach us.
-        if answer.status == StatusCode::CONFLICT && answer.tries > 1 {
-            return Ok(());
-        }
-        answer.check().with_context(|| format!("the result of '{}'", case.name))
-    }
-
-    async fn wait_until_final(
-        &self,
-        run: Uuid,
-        deadline: Duration,
-        tell: &mut impl FnMut(Stage, u64),
-    ) -> anyhow::Result<RunSummary> {
-        let begun = Instant::now();
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let answer = self.exchange(Method::GET, &format!("/test-runs/{run}/summary"), None).await?;
-            let now: RunSummary = answer.read()?;
-            let counts = now.summary;
-            let done = counts.passed_tests + counts.failed_tests + counts.skipped_tests;
-            tell(Stage::Finishing, done);
-            if now.status.is_final() {
-                return Ok(now);
-            }
-            if begun.elapsed() > deadline {
-                bail!(
-                    "run {run} is still {:?} {deadline:?} after the last result, with {done} of {} tests counted: \
-                     is a worker running?",
-                    now.status,
-                    counts.total_tests,
-                );
-            }
-            tokio::time::sleep(pause(looks).min(LONGEST_WAIT)).await;
-        }
-    }
-}
-
-/// One request at a time.
-impl Api {
-    fn new(options: &Options) -> anyhow::Result<Self> {
-        // Whoever else installed a provider before us installed as good a one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
-        if options.base_url.starts_with("http://") {
-            // Without this the client needs the machine's CA certificates even where it never uses TLS.
-            builder = builder.tls_certs_only([]);
-        }
-        Ok(Self {
-            http: builder.build().context("cannot set up an HTTP client")?,
-            root: format!("{}/api/v1", options.base_url.trim_end_matches('/')),
-            token: options.token.clone(),
-            retry_for: options.retry_for,
-            repeats: AtomicU64::new(0),
-        })
-    }
-
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
-        self.exchange(Method::POST, path, Some(&serde_json::to_vec(body)?)).await?.read()
-    }
-
-    /// Sends a request until there is an answer that will not change by asking again.
-    async fn exchange(&self, method: Method, path: &str, body: Option<&[u8]>) -> anyhow::Result<Answer> {
-        let key = Uuid::new_v4().to_string();
-        let begun = Instant::now();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut request = self.http.request(method.clone(), format!("{}{path}", self.root));
-            request = request.bearer_auth(&self.token);
-            if let Some(body) = body {
-                request = request.header(CONTENT_TYPE, "application/json");
-                request = request.header("idempotency-key", &key).body(body.to_vec());
-            }
-            let (fault, wait) = match Answer::to(request, tries).await {
-                Ok(answer) if answer.is_final() => return Ok(answer),
-                Ok(answer) => (answer.refusal(), answer.retry_after()),
-                Err(error) if error.is_builder() => {
-                    let of = format!("cannot make a request to '{}': check the URL and the token", self.root);
-                    return Err(error).context(of);
-                }
-                Err(error) => (error.into(), None),
-            };
-            let wait = wait.unwrap_or_else(|| pause(tries));
-            if begun.elapsed() + wait > self.retry_for {
-                return Err(fault.context(format!("gave up on {method} {path} after try {tries}")));
-            }
-            self.repeats.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(wait).await;
-        }
-    }
-}
-
-struct Answer {
-    url: String,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    /// How many times the request was sent for it.
-    tries: u32,
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    detail: String,
-    #[serde(default)]
-    errors: Vec<FieldError>,
-}
-
-#[derive(Deserialize)]
-struct FieldError {
-    field: String,
-    message: String,
-}
-
-impl Answer {
-    async fn to(request: reqwest::RequestBuilder, tries: u32) -> reqwest::Result<Self> {
-        let response = request.send().await?;
-        Ok(Self {
-            url: response.url().to_string(),
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response.bytes().await?.into(),
-            tries,
-        })
-    }
-
-    /// Whether asking again would get the same answer.
-    fn is_final(&self) -> bool {
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => false,
-            // The other meaning of 409: a try with this key is still being worked on.
-            StatusCode::CONFLICT => {
-                let text = String::from_utf8_lossy(&self.body).to_lowercase();
-                !text.contains("idempotency") && !self.headers.contains_key(RETRY_AFTER)
-            }
-            status => !status.is_server_error(),
-        }
-    }
-
-    /// The wait that the server asks for, if it gives it in seconds.
-    fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        if self.status.is_success() { Ok(()) } else { Err(self.refusal()) }
-    }
-
-    fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        self.check()?;
-        serde_json::from_slice(&self.body).with_context(|| format!("unexpected answer of {}", self.url))
-    }
-
-    /// The server's words, in its error format or else as they are.
-    fn refusal(&self) -> anyhow::Error {
-        let mut text = String::new();
-        match serde_json::from_slice::<ErrorBody>(&self.body) {
-            Ok(body) => {
-                text.push_str(&body.detail);
-                for error in body.errors {
-                    text.push_str(&format!("; {}: {}", error.field, error.message));
-                }
-            }
-            Err(_) => text.extend(String::from_utf8_lossy(&self.body).chars().take(500)),
-        }
-        anyhow!("{} answered {}: {text}", self.url, self.status)
-    }
-}
-
-/// The wait after a number of tries, which doubles from try to try.
-fn pause(tries: u32) -> Duration {
-    let times = 2_u32.saturating_pow(tries.saturating_sub(1));
-    FIRST_PAUSE.saturating_mul(times).min(LONGEST_PAUSE)
+/// Completes what the stages tell to what `progress` hears.
+fn teller(report: &Report, mut progress: impl FnMut(Progress)) -> anyhow::Result<impl FnMut(Stage, u64)> {
+    ensure!(!report.cases.is_empty(), "the report has no test cases, and a run without items cannot start");
+    let total = u64::try_from(report.cases.len())?;
+    Ok(move |stage, done| progress(Progress { stage, done, total }))
 }

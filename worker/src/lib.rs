@@ -88,13 +88,15 @@ impl MailConfig {
 /// Works until `shutdown`, then lets running jobs end, for at most 25 s.
 ///
 /// # Errors
-/// If a setting is wrong, or the database cannot be reached or is not migrated.
+/// If a setting is wrong, an address is taken, or the database cannot be reached or is not migrated.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
-    if let Some(listen) = config.admin.admin_listen {
-        tokio::spawn(ops::serve(listen, readiness.clone(), shutdown.clone()));
+    let Some(listen) = config.admin.admin_listen else { return work(config, readiness, shutdown).await };
+    tokio::select! {
+        outcome = work(config, readiness.clone(), shutdown.clone()) => outcome,
+        // It ends well only once it is told to stop, and then the work is what is waited for.
+        Err(error) = ops::serve(listen, readiness, shutdown) => Err(error),
     }
-    work(config, readiness, shutdown).await
 }
 
 /// Like [`run`], telling the caller whether it is ready.

@@ -86,7 +86,8 @@ impl From<TokenRole> for Role {
 }
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
-    let pool = db::pool(&config.database.database_url, 2, "testrun-admin")?;
+    let pool =
+        db::pool(&config.database.database_url, 2, "testrun-admin").context("DATABASE_URL: not a PostgreSQL URL")?;
     db::ensure_migrated(&pool).await?;
     match config.command {
         Command::CreateProject { name, description } => {

@@ -21,7 +21,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start everything in one process, on a PostgreSQL of its own unless DATABASE_URL is set
+    /// Start everything in one process, on a PostgreSQL of its own unless `DATABASE_URL` is set
     Up(Box<up::Config>),
     /// Bring a database's schema up to date
     Migrate(migrate::Config),

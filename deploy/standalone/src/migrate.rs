@@ -1,5 +1,6 @@
 //! `testrun migrate`
 
+use anyhow::Context as _;
 use clap::Args;
 use testrun_shared::config::DatabaseConfig;
 use testrun_shared::db;
@@ -15,7 +16,8 @@ pub(crate) struct Config {
 }
 
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
-    let pool = db::pool(&config.database.database_url, 2, "testrun-migrate")?;
+    let pool =
+        db::pool(&config.database.database_url, 2, "testrun-migrate").context("DATABASE_URL: not a PostgreSQL URL")?;
     let pending = db::pending_migrations(&pool).await?;
     if config.check {
         for migration in &pending {

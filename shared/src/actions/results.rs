@@ -97,7 +97,7 @@ pub async fn add_checkpoint(
     let mut tx = db.begin().await?;
     let item = lock_of_result(&mut tx, caller, result_id).await?;
     let now = db::now(&mut *tx).await?;
-    let mut rows = insert_checkpoints(&mut tx, result_id, vec![checkpoint], str::to_owned, now).await?;
+    let mut rows = insert_checkpoints(&mut tx, result_id, vec![checkpoint], |_, field| field.to_owned(), now).await?;
     db::test_run_results::recount_checkpoints(&mut *tx, result_id).await?;
     resettle(&mut tx, &item).await?;
     tx.commit().await?;
@@ -151,7 +151,8 @@ impl Nested {
         }
         if !self.checkpoints.is_empty() {
             let indexed = self.checkpoints;
-            insert_checkpoints(conn, result_id, indexed, |field| format!("checkpoints.{field}"), now).await?;
+            insert_checkpoints(conn, result_id, indexed, |index, field| format!("checkpoints[{index}].{field}"), now)
+                .await?;
         }
         if !self.scripts.is_empty() {
             insert_scripts(conn, caller, result_id, self.scripts, now).await?;
@@ -231,24 +232,27 @@ async fn insert_checkpoints(
     conn: &mut PgConnection,
     result_id: Uuid,
     checkpoints: Vec<NewCheckpointResult>,
-    field: impl Fn(&str) -> String,
+    field: impl Fn(usize, &str) -> String,
     now: DateTime<Utc>,
 ) -> Result<Vec<CheckpointResult>> {
     let numbers: Vec<i32> = checkpoints.iter().filter_map(|checkpoint| checkpoint.step_number).collect();
     let steps: HashMap<i32, Uuid> =
         db::test_step_results::ids_by_number(&mut *conn, result_id, &numbers).await?.into_iter().collect();
     let mut rows = Vec::with_capacity(checkpoints.len());
-    for checkpoint in checkpoints {
+    for (index, checkpoint) in checkpoints.into_iter().enumerate() {
         let step_id = match (checkpoint.test_step_result_id, checkpoint.step_number) {
             (Some(id), _) if !db::test_step_results::belongs(&mut *conn, result_id, id).await? => {
                 return Err(Error::invalid(
-                    field("test_step_result_id"),
+                    field(index, "test_step_result_id"),
                     format!("Must be a step of this result: {id}"),
                 ));
             }
             (Some(id), _) => Some(id),
             (None, Some(number)) => Some(*steps.get(&number).ok_or_else(|| {
-                Error::Invalid(vec![FieldError::new(field("step_number"), format!("This result has no step {number}"))])
+                Error::Invalid(vec![FieldError::new(
+                    field(index, "step_number"),
+                    format!("This result has no step {number}"),
+                )])
             })?),
             (None, None) => None,
         };
@@ -266,27 +270,33 @@ async fn insert_scripts(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let ids: Vec<Uuid> = scripts.iter().filter_map(|script| script.test_script_id).collect();
-    if let Some(id) = db::script_results::foreign(&mut *conn, caller.project_id, &ids).await?.first() {
-        return Err(Error::invalid("scripts.test_script_id", format!("Test script not found: {id}")));
+    let foreign = db::script_results::foreign(&mut *conn, caller.project_id, &ids).await?;
+    for (index, script) in scripts.iter().enumerate() {
+        if let Some(id) = script.test_script_id.filter(|id| foreign.contains(id)) {
+            let message = format!("Test script not found: {id}");
+            return Err(Error::invalid(format!("scripts[{index}].test_script_id"), message));
+        }
     }
     let rows: Vec<_> = scripts.into_iter().map(|script| script.into_row(result_id, now)).collect();
     Ok(db::script_results::insert(conn, &rows).await?)
 }
 
-/// Brings a locked item up to date with its results, and the case's history with the item.
+/// Brings a locked item up to date with its results, and the case's history with them.
+///
+/// An item that somebody else made final, by stopping the run for instance, stays as it is.
 async fn settle(conn: &mut PgConnection, item: &TestRunItem, run: &RunGuard, total_iterations: i32) -> Result<()> {
     let outcomes = db::test_run_results::outcomes(&mut *conn, item.id).await?;
     let Some(derived) = derive(&outcomes, run.retry, total_iterations) else { return Ok(()) };
-    db::test_run_items::save_derived(&mut *conn, item.id, &derived, total_iterations).await?;
+    if !item.status.is_final() || item.status == derived.status {
+        db::test_run_items::save_derived(&mut *conn, item.id, &derived, total_iterations).await?;
+    }
     write_history(conn, item, run, &derived, &outcomes).await
 }
 
-/// Like [`settle`], for rows that came after their result; an item that somebody else made final stays as it is.
+/// Like [`settle`], for rows that came after their result.
 async fn resettle(conn: &mut PgConnection, item: &TestRunItem) -> Result<()> {
-    if !matches!(item.status, ItemStatus::Skipped | ItemStatus::NoRun) {
-        let run = db::test_runs::guard(&mut *conn, item.test_run_id).await?;
-        settle(conn, item, &run, item.total_iterations).await?;
-    }
+    let run = db::test_runs::guard(&mut *conn, item.test_run_id).await?;
+    settle(conn, item, &run, item.total_iterations).await?;
     request_refresh(conn, item.test_run_id).await
 }
 

@@ -56,17 +56,26 @@ async fn check_cases(conn: &mut PgConnection, caller: &Caller, ids: &[Uuid]) -> 
 /// If the stored timing makes no sense or the database fails; nothing has changed then.
 pub async fn fire(db: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let mut tx = db.begin().await?;
-    let Some(schedule) = db::schedules::lock_due(&mut *tx, id, now).await? else { return Ok(None) };
+    let fired = fire_in(&mut tx, id, now).await;
+    match fired {
+        Ok(_) => tx.commit().await?,
+        // Waited for: a dropped transaction ends a little later, and [`fire_failed`] would pass over a row that is locked.
+        Err(_) => drop(tx.rollback().await),
+    }
+    fired
+}
+
+async fn fire_in(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    let Some(schedule) = db::schedules::lock_due(&mut *conn, id, now).await? else { return Ok(None) };
     let recurrence = schedule.recurrence()?;
     let Some(due) = schedule.next_execution_at.and_then(|next| recurrence.due(next, now)) else { return Ok(None) };
-    write_missed(&mut tx, &schedule, &due).await?;
+    write_missed(conn, &schedule, &due).await?;
 
-    let reason = reason_to_miss(&mut tx, &schedule, due.fire, now).await?;
-    let fired = claim(&mut tx, &schedule, due.fire, reason.as_deref()).await?;
+    let reason = reason_to_miss(conn, &schedule, due.fire, now).await?;
+    let fired = claim(conn, &schedule, due.fire, reason.as_deref()).await?;
     let execution_count = schedule.execution_count + i32::from(fired);
     let next_execution_at = due.next.filter(|_| !recurrence.is_exhausted(execution_count));
-    move_on(&mut tx, &schedule, next_execution_at, execution_count, fired.then_some(due.fire)).await?;
-    tx.commit().await?;
+    move_on(conn, &schedule, next_execution_at, execution_count, fired.then_some(due.fire)).await?;
     Ok(fired.then_some(due.fire))
 }
 
@@ -180,7 +189,9 @@ pub async fn create_run(db: &PgPool, execution_id: Uuid) -> Result<Option<Uuid>>
         status: RunStatus::Queued,
         scheduled_at: Some(execution.scheduled_for),
     };
-    let run = test_runs::insert(&mut tx, &body_for(&schedule, execution.scheduled_for), origin).await?;
+    let (due, running) = (execution.scheduled_for, ExecutionStatus::Running);
+    db::schedules::set_last_status(&mut *tx, schedule.id, due, running).await?;
+    let run = test_runs::insert(&mut tx, &body_for(&schedule, due), origin).await?;
     db::schedule_executions::set_run(&mut *tx, execution_id, run.id).await?;
     let cases = db::test_cases::select(
         &mut *tx,

@@ -118,7 +118,7 @@ pub async fn set_failed(
     Ok(next.flatten())
 }
 
-/// Mails that should have been sent by now, noted as rung again.
+/// Mails that should have been sent by now, noted as rung again. A retry was rung for at its due time.
 ///
 /// # Errors
 /// If the database fails.
@@ -129,7 +129,8 @@ pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -
          SET rung_at = clock_timestamp()
          WHERE id IN (
              SELECT id FROM notifications
-             WHERE status IN ('pending', 'sending') AND greatest(next_attempt_at, lease_until) < now() AND rung_at < $1
+             WHERE status IN ('pending', 'sending') AND coalesce(lease_until < now(), TRUE)
+                 AND greatest(next_attempt_at, rung_at) < $1
              ORDER BY next_attempt_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED

@@ -125,7 +125,7 @@ pub async fn set_delivery_failed(
     Ok(next.flatten())
 }
 
-/// Deliveries that should have been made by now, noted as rung again.
+/// Deliveries that should have been made by now, noted as rung again. A retry was rung for at its due time.
 ///
 /// # Errors
 /// If the database fails.
@@ -136,7 +136,8 @@ pub async fn take_overdue_deliveries(db: impl PgExecutor<'_>, rung_before: DateT
          SET rung_at = clock_timestamp()
          WHERE id IN (
              SELECT id FROM webhook_deliveries
-             WHERE status IN ('pending', 'sending') AND greatest(next_attempt_at, lease_until) < now() AND rung_at < $1
+             WHERE status IN ('pending', 'sending') AND coalesce(lease_until < now(), TRUE)
+                 AND greatest(next_attempt_at, rung_at) < $1
              ORDER BY next_attempt_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use garde::Validate;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::text_enum::text_enum;
-use super::validation::{count, filled, rate, text};
+use super::validation::{between, count, filled, rate, text};
 
 text_enum! {
     /// How a verification ended.
@@ -87,8 +87,8 @@ pub struct NewCheckpointResult {
     #[garde(skip)]
     pub test_step_result_id: Option<Uuid>,
     /// The number of a step of the same result, where its id is not known yet.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(between(1, i32::MAX)))]
+    #[schema(minimum = 1)]
     pub step_number: Option<i32>,
     /// 1 to 255 characters.
     #[garde(custom(filled(255)))]
@@ -171,7 +171,10 @@ impl NewCheckpointResult {
             baseline_screenshot_path: self.baseline_screenshot_path,
             actual_screenshot_path: self.actual_screenshot_path,
             diff_screenshot_path: self.diff_screenshot_path,
-            diff_percentage: self.diff_percentage,
+            // As PostgreSQL stores it.
+            diff_percentage: self
+                .diff_percentage
+                .map(|percent| percent.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)),
             error_message: self.error_message,
             created_at: now,
         }

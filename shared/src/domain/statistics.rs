@@ -18,10 +18,10 @@ mod tests {
 
     #[test]
     fn rates_round_half_away_from_zero_and_survive_zero() {
-        assert_eq!(pass_rate(2, 3).to_string(), "66.67");
-        assert_eq!(pass_rate(1, 8).to_string(), "12.5");
-        assert_eq!(pass_rate(1, 1600).to_string(), "0.06", "0.0625 rounds down");
-        assert_eq!(pass_rate(1, 32).to_string(), "3.13", "3.125 rounds away from zero");
+        assert_eq!(pass_rate(2, 3), Decimal::new(6667, 2));
+        assert_eq!(pass_rate(1, 8), Decimal::new(125, 1));
+        assert_eq!(pass_rate(1, 1600), Decimal::new(6, 2), "0.0625 rounds down");
+        assert_eq!(pass_rate(1, 32), Decimal::new(313, 2), "3.125 rounds away from zero");
         assert_eq!(pass_rate(0, 0), Decimal::ZERO);
         assert_eq!(pass_rate(7, 7), Decimal::ONE_HUNDRED);
     }

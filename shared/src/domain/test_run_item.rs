@@ -287,7 +287,6 @@ pub fn derive(outcomes: &[Outcome], retry: RetryPolicy, total_iterations: i32) -
         true => ItemStatus::Skipped,
     };
     let speaker = decided.iter().copied().find(|outcome| outcome.status == ResultStatus::Failed).unwrap_or(last);
-    let sum = |column: fn(&Outcome) -> i32| deciding.iter().map(|outcome| column(outcome)).fold(0, i32::saturating_add);
 
     Some(Derived {
         status,
@@ -296,8 +295,8 @@ pub fn derive(outcomes: &[Outcome], retry: RetryPolicy, total_iterations: i32) -
             .then(|| deciding.iter().map(|outcome| outcome.completed_at.unwrap_or(outcome.created_at)).max())
             .flatten(),
         duration_ms: deciding.iter().map(|outcome| outcome.duration_ms).fold(0, i64::saturating_add),
-        steps: [sum(|o| o.total_steps), sum(|o| o.passed_steps), sum(|o| o.failed_steps), sum(|o| o.skipped_steps)],
-        checkpoints: [sum(|o| o.total_checkpoints), sum(|o| o.passed_checkpoints), sum(|o| o.failed_checkpoints)],
+        steps: sums(&deciding, [|o| o.total_steps, |o| o.passed_steps, |o| o.failed_steps, |o| o.skipped_steps]),
+        checkpoints: sums(&deciding, [|o| o.total_checkpoints, |o| o.passed_checkpoints, |o| o.failed_checkpoints]),
         is_data_driven,
         passed_iterations: if is_data_driven { saturate(passed) } else { 0 },
         failed_iterations: if is_data_driven { saturate(failed) } else { 0 },
@@ -316,6 +315,17 @@ fn deciding_attempts(outcomes: &[Outcome]) -> Vec<&Outcome> {
     ordered.sort_by_key(|outcome| (outcome.iteration_number, std::cmp::Reverse(outcome.retry_attempt)));
     ordered.dedup_by_key(|outcome| outcome.iteration_number);
     ordered
+}
+
+/// A total and its parts, summed up. What no column can hold is cut off, and the parts still fit into the total.
+fn sums<const N: usize>(deciding: &[&Outcome], columns: [fn(&Outcome) -> i32; N]) -> [i32; N] {
+    let mut room: Option<i32> = None;
+    columns.map(|column| {
+        let sum: i64 = deciding.iter().map(|outcome| i64::from(column(outcome))).sum();
+        let sum = i32::try_from(sum).unwrap_or(i32::MAX).min(room.unwrap_or(i32::MAX));
+        room = Some(room.map_or(sum, |room| room - sum));
+        sum
+    })
 }
 
 fn saturate(count: usize) -> i32 {

@@ -16,7 +16,7 @@ use super::script_result::{NewScriptResult, ScriptType};
 use super::statistics::pass_rate;
 use super::test_step_result::NewTestStepResult;
 use super::text_enum::text_enum;
-use super::validation::{MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, duration, instant, rate, text};
+use super::validation::{MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, duration, instant, rate, stored, text};
 use crate::error::FieldError;
 
 text_enum! {
@@ -381,6 +381,8 @@ pub struct ResultCounts {
     pub post_scripts: Counts,
     /// Scripts attached to steps.
     pub on_demand_scripts: Counts,
+    /// Whether a critical script before the test failed.
+    pub pre_script_aborted: bool,
 }
 
 impl NewTestRunResult {
@@ -452,6 +454,7 @@ impl NewTestRunResult {
                 self.failed_on_demand_scripts,
                 None,
             ),
+            pre_script_aborted: self.pre_script_aborted.unwrap_or_else(|| self.scripts.iter().any(aborts)),
         };
         for kind in [&mut counts.pre_scripts, &mut counts.post_scripts, &mut counts.on_demand_scripts] {
             kind.skipped = 0;
@@ -475,11 +478,6 @@ impl NewTestRunResult {
         counts: &ResultCounts,
         now: DateTime<Utc>,
     ) -> TestRunResult {
-        let aborted = self.scripts.iter().any(|script| {
-            script.is_critical
-                && script.script_type == ScriptType::PreExecution
-                && script.status == ResultStatus::Failed
-        });
         let measured =
             self.started_at.zip(self.completed_at).map_or(0, |(start, end)| (end - start).num_milliseconds().max(0));
         TestRunResult {
@@ -491,8 +489,8 @@ impl NewTestRunResult {
             data_row_index: self.data_row_index,
             data_row_values: self.data_row_values,
             status: self.status,
-            started_at: self.started_at,
-            completed_at: self.completed_at,
+            started_at: self.started_at.map(stored),
+            completed_at: self.completed_at.map(stored),
             duration_ms: self.duration_ms.unwrap_or(measured),
             total_steps: counts.steps.total,
             passed_steps: counts.steps.passed,
@@ -512,7 +510,7 @@ impl NewTestRunResult {
             total_on_demand_scripts: counts.on_demand_scripts.total,
             passed_on_demand_scripts: counts.on_demand_scripts.passed,
             failed_on_demand_scripts: counts.on_demand_scripts.failed,
-            pre_script_aborted: self.pre_script_aborted.unwrap_or(aborted),
+            pre_script_aborted: counts.pre_script_aborted,
             total_accessibility_violations: self.total_accessibility_violations.unwrap_or(0),
             accessibility_results: self.accessibility_results,
             error_message: self.error_message,
@@ -532,13 +530,17 @@ impl NewTestRunResult {
     }
 }
 
+fn aborts(script: &NewScriptResult) -> bool {
+    script.is_critical && script.script_type == ScriptType::PreExecution && script.status == ResultStatus::Failed
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn body(extra: Value) -> NewTestRunResult {
+    fn body(extra: &Value) -> NewTestRunResult {
         let mut body = json!({
             "test_run_id": Uuid::nil(), "test_run_item_id": Uuid::nil(), "status": "passed",
             "steps": [
@@ -553,7 +555,7 @@ mod tests {
 
     #[test]
     fn counts_that_are_left_out_follow_the_rows() {
-        let body = body(json!({}));
+        let body = body(&json!({}));
         let counts = body.counts().expect("consistent");
         assert_eq!(counts.steps, Counts { total: 2, passed: 1, failed: 0, skipped: 1 });
         assert_eq!(counts.pre_scripts, Counts { total: 1, passed: 0, failed: 1, skipped: 0 });
@@ -565,13 +567,13 @@ mod tests {
 
     #[test]
     fn a_total_smaller_than_its_parts_is_named() {
-        let errors = body(json!({"total_steps": 1, "passed_steps": 2})).counts().expect_err("inconsistent");
+        let errors = body(&json!({"total_steps": 1, "passed_steps": 2})).counts().expect_err("inconsistent");
         assert_eq!(errors[0].field, "total_steps");
     }
 
     #[test]
     fn a_huge_count_does_not_overflow() {
         let extra = json!({"total_steps": i32::MAX, "passed_steps": i32::MAX, "failed_steps": i32::MAX});
-        assert!(body(extra).counts().is_err());
+        assert!(body(&extra).counts().is_err());
     }
 }

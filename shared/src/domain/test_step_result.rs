@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::masking;
 use super::test_run_result::ResultStatus;
-use super::validation::{MAX_ROWS, between, duration, filled, instant, some_rows, text};
+use super::validation::{MAX_ROWS, between, duration, filled, instant, some_rows, stored, text};
 
 /// A step as stored and as shown.
 #[derive(Debug, Clone, Serialize, Deserialize, FromRow, ToSchema)]
@@ -150,8 +150,8 @@ impl NewTestStepResult {
             action: self.action,
             description: self.description,
             status: self.status,
-            started_at: self.started_at,
-            completed_at: self.completed_at,
+            started_at: self.started_at.map(stored),
+            completed_at: self.completed_at.map(stored),
             duration_ms: self.duration_ms.unwrap_or(0),
             selector: self.selector,
             element_html: self.element_html,

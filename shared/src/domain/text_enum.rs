@@ -8,7 +8,7 @@ macro_rules! text_enum {
         $(#[$meta])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord,
-            serde::Serialize, serde::Deserialize, sqlx::Type, utoipa::ToSchema,
+            serde::Serialize, sqlx::Type, utoipa::ToSchema,
         )]
         #[serde(rename_all = "snake_case")]
         #[sqlx(type_name = "varchar", rename_all = "snake_case")]
@@ -22,6 +22,15 @@ macro_rules! text_enum {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            // Not derived: that would take {"value": null} for "value" as well.
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                let value = Self::ALL.iter().copied().find(|value| value.as_str() == text);
+                value.ok_or_else(|| serde::de::Error::unknown_variant(&text, &[$($text),+]))
             }
         }
 

@@ -2,7 +2,7 @@
 //!
 //! Lengths count characters, as PostgreSQL's `VARCHAR(n)` does.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, SubsecRound as _, Utc};
 use garde::Error;
 
 /// Longest label list of a resource.
@@ -157,6 +157,12 @@ pub fn instant<T: Into<Option<DateTime<Utc>>> + Copy>(value: &T, (): &()) -> gar
         Some(at) if !(1970..=9999).contains(&at.year()) => Err(Error::new("Must be between the years 1970 and 9999")),
         _ => Ok(()),
     }
+}
+
+/// An instant as PostgreSQL stores it, in microseconds, so that an answer shows what a later one will.
+#[must_use]
+pub fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.trunc_subsecs(6)
 }
 
 fn at_most(text: &str, max: usize) -> garde::Result {

@@ -3,7 +3,9 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
-use super::{Answer, Options, RunCounts, RunSummary, pause, replay};
+use super::answer::{Answer, pause};
+use super::api::RunSummary;
+use super::{Options, RunCounts, replay};
 use crate::junit::{Counts, Report};
 
 fn answer(status: StatusCode, body: &str) -> Answer {

@@ -170,7 +170,14 @@ async fn build() -> anyhow::Result<PathBuf> {
     // TARGET/PROFILE/deps/EXECUTABLE
     let profile = executable.ancestors().nth(2).context("the test program is not in a target directory")?;
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.args(["build", "--workspace", "--bins", "--tests", "--quiet"]);
+    // One test target makes cargo choose the features that it chooses for `cargo test`; it need not be every one.
+    command.args(["build", "--workspace", "--bins", "--test", "stories", "--quiet"]);
+    // What cargo told this test of its package: some build scripts watch these, and half the tree would be built again.
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        command.env_remove(name);
+    }
     if profile.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }

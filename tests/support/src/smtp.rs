@@ -28,6 +28,8 @@ pub enum Reaction {
     LoseAfterData,
     /// Takes the whole mail into the journal, then closes the connection without an answer.
     KeepAfterData,
+    /// Takes the whole mail into the journal, never says so and keeps the connection open until the client closes it.
+    HangAfterData,
 }
 
 /// A running SMTP server with a journal; it stops, and its connections close, when it is dropped.

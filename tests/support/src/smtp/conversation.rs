@@ -90,7 +90,7 @@ impl Handler for Conversation {
             Reaction::Refuse => return Response::custom(550, "5.1.1 No such mailbox here".to_owned()),
             Reaction::Hang => return Response::custom(HANG, String::new()),
             Reaction::Accept => {}
-            Reaction::LoseAfterData | Reaction::KeepAfterData => self.after_data = reaction,
+            Reaction::LoseAfterData | Reaction::KeepAfterData | Reaction::HangAfterData => self.after_data = reaction,
         }
         self.mail.recipients.push(to.to_owned());
         response::OK
@@ -106,9 +106,10 @@ impl Handler for Conversation {
             return Response::custom(CLOSE, String::new());
         }
         let answer = self.keep();
-        if self.after_data == Reaction::KeepAfterData {
-            return Response::custom(CLOSE, String::new());
+        match self.after_data {
+            Reaction::KeepAfterData => Response::custom(CLOSE, String::new()),
+            Reaction::HangAfterData => Response::custom(HANG, String::new()),
+            _ => answer,
         }
-        answer
     }
 }

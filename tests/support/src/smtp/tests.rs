@@ -128,6 +128,22 @@ async fn a_hanging_conversation_leaves_the_others_alone_and_ends_with_the_sink()
 }
 
 #[tokio::test]
+async fn a_mail_may_be_taken_without_a_word() {
+    let sink = SmtpSink::start().await.unwrap();
+    sink.script("taken@example.com", [Reaction::HangAfterData]);
+    let mut stuck = Client::connect(&sink).await;
+    stuck.say("MAIL FROM:<ci@example.com>").await;
+    stuck.say("RCPT TO:<taken@example.com>").await;
+    stuck.say("DATA").await;
+    stuck.write("Subject: x\r\n\r\nx\r\n.\r\n").await;
+    sink.wait_for(1, SOON).await.unwrap();
+    let word = timeout(Duration::from_millis(50), stuck.0.read_u8()).await;
+    assert!(word.is_err(), "neither an answer nor an end: {word:?}");
+    let mut again = Client::connect(&sink).await;
+    assert!(again.deliver(&["taken@example.com"], "Subject: x\r\n\r\nx").await.starts_with("250"));
+}
+
+#[tokio::test]
 async fn waiting_in_vain_tells_what_was_seen() {
     let sink = SmtpSink::start().await.unwrap();
     let mut client = Client::connect(&sink).await;

@@ -1,0 +1,124 @@
+//! What is wrong with a path or a query is refused: each wrong parameter is named, and nothing changes.
+
+use crate::app::{App, Raw, none_wrong};
+use crate::document::operations;
+use crate::world::World;
+
+#[tokio::test]
+async fn wrong_parameters_of_lists_are_named_all_at_once() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let world = World::new(&app.client).await?;
+    let long = format!("status={}", "x".repeat(30_000));
+    let runs: &[(&str, &[&str])] = &[
+        ("status=bogus", &["status"]),
+        ("status=Running", &["status"]),
+        (&long, &["status"]),
+        ("created_by=me", &["created_by"]),
+        ("sort_by=name", &["sort_by"]),
+        ("sort_order=up", &["sort_order"]),
+        ("from_date=yesterday", &["from_date"]),
+        ("from_date=2026-02-30", &["from_date"]),
+        ("to_date=2026-01-18T25:00:00Z", &["to_date"]),
+        ("from_date=2026-01-18T07:00:00+00:00", &["from_date"]),
+        ("to_date=99999-01-01", &["to_date"]),
+        ("from_date=2026-01-19&to_date=2026-01-18", &["from_date"]),
+        ("status=running&status=pending", &["status"]),
+        ("search=%00", &["search"]),
+        ("tags=a,%00&suite_path=%00", &["tags", "suite_path"]),
+        (
+            "status=bogus&created_by=me&limit=0&offset=-1&sort_by=x",
+            &["created_by", "limit", "offset", "sort_by", "status"],
+        ),
+        ("limit=x&status=bogus", &["limit", "status"]),
+    ];
+    let paging: &[(&str, &[&str])] = &[
+        ("limit=0", &["limit"]),
+        ("limit=101", &["limit"]),
+        ("limit=-1", &["limit"]),
+        ("limit=1.5", &["limit"]),
+        ("limit=ten", &["limit"]),
+        ("limit=99999999999999999999", &["limit"]),
+        ("offset=-1", &["offset"]),
+        ("offset=x", &["offset"]),
+        ("offset=9223372036854775808", &["offset"]),
+        ("limit=0&offset=-1", &["limit", "offset"]),
+        ("limit=1&limit=2", &["limit"]),
+        ("limit=%00", &["limit"]),
+    ];
+    let mut wrong = Vec::new();
+    let before = app.contents().await?;
+    for (query, fields) in runs {
+        wrong.extend(refused(&app, "/api/v1/test-runs", query, fields).await?);
+    }
+    let lists = operations();
+    let lists = lists.iter().filter(|operation| operation.described["parameters"].to_string().contains("\"offset\""));
+    let mut count = 0;
+    for operation in lists {
+        count += 1;
+        for (query, fields) in paging {
+            wrong.extend(refused(&app, &operation.path_in(&world), query, fields).await?);
+        }
+    }
+    assert!(count >= 6, "only {count} lists");
+    none_wrong(&wrong);
+    assert_eq!(app.contents().await?, before);
+    Ok(())
+}
+
+async fn refused(app: &App, path: &str, query: &str, fields: &[&str]) -> anyhow::Result<Option<String>> {
+    let answer: Raw = app.send("GET", &format!("{path}?{query}"), "").await?;
+    let shown: String = query.chars().take(100).collect();
+    Ok(answer.not_invalid(fields).map(|what| format!("{path}?{shown}: {what}")))
+}
+
+#[tokio::test]
+async fn a_path_with_something_that_is_no_id_names_its_parameter() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let world = World::new(&app.client).await?;
+    let mut wrong = Vec::new();
+    let before = app.contents().await?;
+    for operation in operations() {
+        for parameter in &operation.parameters {
+            for bad in ["x", "1", "00000000-0000-0000-0000-00000000000", "%00", "%ff", "%F0%9F%98%80", "null"] {
+                let path = operation.path_with(|name| {
+                    if name == parameter { bad.to_owned() } else { operation.parameter(&world, name) }
+                });
+                if parameter == "step_number" && bad == "1" {
+                    continue;
+                }
+                let answer = app.send(&operation.method, &path, operation.body_in(&world)).await?;
+                let what = answer.not_invalid(&[parameter.as_str()]);
+                wrong.extend(what.map(|what| format!("{} with {bad}: {what}", operation.name())));
+            }
+        }
+    }
+    none_wrong(&wrong);
+    assert_eq!(app.contents().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_path_to_nothing_says_what_was_not_found() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let world = World::new(&app.client).await?;
+    let absent = world.absent();
+    let before = app.contents().await?;
+    let mut wrong = Vec::new();
+    for operation in operations().iter().filter(|operation| !operation.parameters.is_empty()) {
+        let path = operation.path_in(&absent);
+        let what = match operation.parameters[0].as_str() {
+            "run_id" => "Test run",
+            "item_id" => "Test run item",
+            "result_id" => "Test run result",
+            "test_case_id" => "Test case",
+            "schedule_id" => "Schedule",
+            other => panic!("{}: what is a {other} called?", operation.name()),
+        };
+        let detail = format!("{what} not found: {}", operation.parameter(&absent, &operation.parameters[0]));
+        let answer = app.send(&operation.method, &path, operation.body_in(&world)).await?;
+        wrong.extend(answer.not_detail(404, &detail).map(|what| format!("{}: {what}", operation.name())));
+    }
+    none_wrong(&wrong);
+    assert_eq!(app.contents().await?, before);
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Workers whose connections, database or process go away.
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use test_support::until;
+use testrun_shared::db;
+use testrun_shared::jobs::run;
+use testrun_shared::ops::Readiness;
+use tokio_util::sync::CancellationToken;
+
+use crate::workers::{Runner, held_back, next, reporting, ring_all, until_jobs_are, work};
+use crate::world::{SOON, World};
+
+/// Ends every connection of an application, and returns how many there were.
+async fn terminate(w: &World, application: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE application_name = $1 AND datname = current_database()",
+    )
+    .bind(application)
+    .fetch_one(&w.db)
+    .await
+}
+
+#[tokio::test]
+async fn a_worker_whose_connections_are_cut_takes_its_queue_up_again() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let (queue, mut begun, permits) = held_back();
+    let pool = db::pool(&w.database.url.clone().into(), 5, "cut")?;
+    let runner = Runner::start(&pool, queue.with_concurrency(2));
+    ring_all(&w, &work(0..1)).await?;
+    assert_eq!(next(&mut begun).await?, 0);
+    for round in 1..=3 {
+        assert!(terminate(&w, "cut").await? > 0, "round {round}: there was no connection to cut");
+        ring_all(&w, &work(round..round + 1)).await?;
+        permits.add_permits(1);
+        assert_eq!(next(&mut begun).await?, round);
+    }
+    permits.add_permits(1);
+    // The handler that was cut off from its database was not cut off itself.
+    until("all permits to be used", SOON, || async { Ok((permits.available_permits() == 0).then_some(())) }).await?;
+    runner.stop().await
+}
+
+#[tokio::test]
+async fn a_worker_survives_a_database_that_is_away() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let (queue, mut answered) = reporting();
+    let pool = db::pool(&w.database.url.clone().into(), 5, "outage")?;
+    let runner = Runner::start(&pool, queue);
+    ring_all(&w, &work(0..1)).await?;
+    assert_eq!(next(&mut answered).await?, 0);
+    until("a heartbeat", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+
+    let options: PgConnectOptions = w.database.url.parse()?;
+    let name = options.get_database().context("no database in the URL")?.to_owned();
+    let mut server = PgConnection::connect_with(&options.database("postgres")).await?;
+    server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))).await?;
+    let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    server.execute(AssertSqlSafe(cut)).await?;
+    let refused = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
+    until("the database to be away", SOON, || async {
+        Ok(sqlx::query("SELECT 1").execute(&pool).await.is_err().then_some(()))
+    })
+    .await?;
+    let connections: i64 = sqlx::query_scalar(AssertSqlSafe(refused)).fetch_one(&mut server).await?;
+    assert_eq!(connections, 0);
+    assert!(!runner.ended.is_finished());
+    server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))).await?;
+
+    ring_all(&w, &work(1..2)).await?;
+    assert_eq!(next(&mut answered).await?, 1);
+    runner.stop().await
+}
+
+#[tokio::test]
+async fn a_worker_whose_hands_are_full_goes_on_saying_that_it_is_alive() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let (queue, mut begun, permits) = held_back();
+    let runner = Runner::start(&w.db, queue.with_concurrency(1));
+    ring_all(&w, &work(0..3)).await?;
+    next(&mut begun).await?;
+    // Otherwise others would take its job for lost, and do it as well.
+    until("a heartbeat after the job began", SOON, || async {
+        let sql =
+            "SELECT last_seen > lock_at + interval '1 s' FROM apalis.jobs j JOIN apalis.workers w ON w.id = lock_by";
+        let seen: Option<bool> = sqlx::query_scalar(sql).fetch_optional(&w.db).await?;
+        Ok(seen.filter(|seen| *seen))
+    })
+    .await?;
+    permits.add_permits(3);
+    runner.stop().await
+}
+
+#[test]
+fn the_jobs_of_a_process_that_died_are_taken_over() -> anyhow::Result<()> {
+    let (dying, living) = (tokio::runtime::Runtime::new()?, tokio::runtime::Runtime::new()?);
+    living.block_on(async {
+        let w = World::new().await?;
+        let (queue, mut begun, _permits) = held_back();
+        let url = w.database.url.clone().into();
+        let dead = dying.spawn(async move {
+            let pool = db::pool(&url, 5, "dying")?;
+            run(pool, vec![queue], Readiness::default(), CancellationToken::new()).await
+        });
+        ring_all(&w, &work(0..1)).await?;
+        assert_eq!(next(&mut begun).await?, 0);
+        until_jobs_are(&w, "Running", 1).await?;
+        dying.shutdown_background();
+        assert!(dead.await.is_err(), "the process is gone");
+
+        let (queue, mut answered) = reporting();
+        let runner = Runner::start(&w.db, queue);
+        until_jobs_are(&w, "Running", 1).await?;
+        assert!(answered.try_recv().is_err(), "a worker that was seen just now is not dead");
+        // Sixteen seconds without a heartbeat go by.
+        let mine = "UPDATE apalis.workers SET last_seen = last_seen - interval '16 s'
+             WHERE id = (SELECT lock_by FROM apalis.jobs WHERE status = 'Running')";
+        assert_eq!(w.execute(mine).await?, 1);
+        assert_eq!(next(&mut answered).await?, 0);
+        until_jobs_are(&w, "Done", 1).await?;
+        let attempts: i32 = sqlx::query_scalar("SELECT attempts FROM apalis.jobs").fetch_one(&w.db).await?;
+        assert_eq!(attempts, 2, "the start that came to no end counts");
+        runner.stop().await
+    })
+}

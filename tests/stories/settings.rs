@@ -10,50 +10,39 @@ const NOWHERE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/no
 
 #[tokio::test]
 async fn values_that_make_no_sense_are_refused() -> anyhow::Result<()> {
-    for (program, variables, arguments, named) in [
-        (
-            "testrun-worker",
-            vec![NOWHERE, ("TESTRUN_QUEUES", "nope")],
-            vec![],
-            vec!["TESTRUN_QUEUES", "nope", "send_email"],
-        ),
-        (
-            "testrun-worker",
-            vec![NOWHERE, ("TESTRUN_QUEUES", "send_email,nope")],
-            vec![],
-            vec!["TESTRUN_QUEUES", "nope"],
-        ),
-        ("testrun-worker", vec![NOWHERE, ("TESTRUN_CONCURRENCY", "0")], vec![], vec!["concurrency", "1..=500"]),
-        ("testrun-worker", vec![NOWHERE, ("SMTP_URL", "mail.example.com")], vec![], vec!["SMTP_URL"]),
-        ("testrun-worker", vec![NOWHERE, ("MAIL_FROM", "nobody at all")], vec![], vec!["mail-from"]),
-        ("testrun-worker", vec![NOWHERE, ("TESTRUN_PUBLIC_URL", "nonsense")], vec![], vec!["public-url"]),
-        (
-            "testrun-scheduler",
-            vec![NOWHERE, ("TESTRUN_RUN_INACTIVITY_LIMIT", "soon")],
-            vec![],
-            vec!["inactivity-limit"],
-        ),
-        ("testrun-scheduler", vec![NOWHERE, ("RUST_LOG", "a=b=c")], vec![], vec!["RUST_LOG"]),
-        ("testrun-api", vec![NOWHERE, ("TESTRUN_LISTEN", "here")], vec![], vec!["listen", "here"]),
-        ("testrun-api", vec![], vec![], vec!["database-url"]),
-        (
-            "testrun-api",
-            vec![("DATABASE_URL", "garbage"), ("TESTRUN_LISTEN", "127.0.0.1:0")],
-            vec![],
-            vec!["DATABASE_URL"],
-        ),
-        ("testrun-worker", vec![("DATABASE_URL", "garbage")], vec![], vec!["DATABASE_URL"]),
-        ("testrun-scheduler", vec![("DATABASE_URL", "garbage")], vec![], vec!["DATABASE_URL"]),
-        ("testrun", vec![("DATABASE_URL", "garbage")], vec!["up", "--listen", "127.0.0.1:0"], vec!["DATABASE_URL"]),
-        ("testrun", vec![("DATABASE_URL", "garbage")], vec!["migrate"], vec!["DATABASE_URL"]),
-        (
-            "testrun",
-            vec![("DATABASE_URL", "garbage")],
-            vec!["admin", "create-project", "--name", "A"],
-            vec!["DATABASE_URL"],
-        ),
+    for (program, variable, value, named) in [
+        ("testrun-worker", "TESTRUN_QUEUES", "nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
+        ("testrun-worker", "TESTRUN_QUEUES", "send_email,nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
+        ("testrun-worker", "TESTRUN_CONCURRENCY", "0", ["--concurrency", "'0'", "1..=500"]),
+        ("testrun-worker", "TESTRUN_PUBLIC_URL", "nonsense", ["--public-url", "'nonsense'", "URL"]),
+        ("testrun-worker", "SMTP_URL", "mail.example.com", ["SMTP_URL", "mail server", "URL"]),
+        ("testrun-worker", "MAIL_FROM", "nobody at all", ["--mail-from", "'nobody at all'", ""]),
+        ("testrun-scheduler", "TESTRUN_RUN_INACTIVITY_LIMIT", "soon", ["--run-inactivity-limit", "'soon'", "digit"]),
+        ("testrun-scheduler", "RUST_LOG", "a=b=c", ["RUST_LOG", "filter", ""]),
+        ("testrun-api", "TESTRUN_LISTEN", "here", ["--listen", "'here'", "address"]),
     ] {
-        is_refused(program, &variables, &arguments, &named).await?;
+        is_refused(program, &[NOWHERE, (variable, value)], &[], &named).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_url_is_asked_for_and_has_to_be_one() -> anyhow::Result<()> {
+    let garbage = [("DATABASE_URL", "garbage")];
+    let up: &[&str] = &["up", "--listen", "127.0.0.1:0"];
+    let api: &[&str] = &["--listen", "127.0.0.1:0"];
+    for (program, arguments) in [
+        ("testrun-api", api),
+        ("testrun-worker", &[]),
+        ("testrun-scheduler", &[]),
+        ("testrun", up),
+        ("testrun", &["migrate"]),
+        ("testrun", &["admin", "create-project", "--name", "A"]),
+    ] {
+        is_refused(program, &garbage, arguments, &["DATABASE_URL: not a PostgreSQL URL"]).await?;
+    }
+    for program in ["testrun-api", "testrun-worker", "testrun-scheduler"] {
+        is_refused(program, &[], &[], &["--database-url <DATABASE_URL>"]).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Writes that need more than one statement: begin, lock, check the rule, write, ring, commit.
 //!
-//! Locks are taken in one order everywhere: project counter → schedule → run → items by id → results.
+//! Locks are taken in one order everywhere: gate of a run's results → project counter → schedule → run → items by id →
+//! results.
 
 pub mod deliveries;
 pub mod finalise;

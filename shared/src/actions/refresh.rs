@@ -25,13 +25,14 @@ pub async fn pause_before(db: &PgPool, run_id: Uuid) -> Result<Duration> {
 
 /// Recounts a run's items, and completes a running run whose items are all final. Does nothing for a run that is gone.
 ///
-/// No result is missed: the lock waits for every result that is being written, and whoever comes later finds the note
-/// gone, writes a new one and rings again.
+/// No result is missed: the gate and the lock wait for every result that is being written, and whoever comes later finds
+/// the note gone, writes a new one and rings again.
 ///
 /// # Errors
 /// If the database fails; nothing has changed then.
 pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     let mut tx = db.begin().await?;
+    db::test_runs::close_gate(&mut *tx, run_id).await?;
     let Some(status) = db::test_runs::lock_against_results(&mut *tx, run_id).await? else { return Ok(()) };
     db::run_refreshes::delete(&mut *tx, run_id).await?;
     let counts = db::test_run_items::count(&mut *tx, run_id).await?;

@@ -1,7 +1,7 @@
 //! Results, and the steps, checkpoints and logs that come with them or later.
 //!
-//! The hot path: it locks its item and nothing wider (design, rule 5). The run's row is only read; its counts are the
-//! worker's business.
+//! The hot path: it passes the run's gate, which only a refresh closes, and locks its item and nothing wider (design,
+//! rule 5). The run's row is only read; its counts are the worker's business.
 
 use std::collections::HashMap;
 
@@ -36,6 +36,7 @@ use crate::error::{Error, FieldError, Result};
 pub async fn submit(db: &PgPool, caller: &Caller, mut body: NewTestRunResult) -> Result<TestRunResult> {
     let counts = body.counts().map_err(Error::Invalid)?;
     let mut tx = db.begin().await?;
+    db::test_runs::pass_gate(&mut *tx, body.test_run_id).await?;
     let item = db::test_run_items::lock(&mut *tx, caller.project_id, body.test_run_id, body.test_run_item_id)
         .await?
         .ok_or_else(|| Error::not_found("Test run item", body.test_run_item_id))?;
@@ -203,6 +204,7 @@ fn next_attempt(item: &TestRunItem, earlier: &[Outcome], body: &NewTestRunResult
 }
 
 async fn lock_of_result(conn: &mut PgConnection, caller: &Caller, result_id: Uuid) -> Result<TestRunItem> {
+    db::test_run_results::pass_gate(&mut *conn, result_id).await?;
     db::test_run_items::lock_of_result(conn, caller.project_id, result_id)
         .await?
         .ok_or_else(|| Error::not_found("Test run result", result_id))

@@ -112,9 +112,6 @@ pub async fn fail_silent(db: &PgPool, limit: Duration) -> Result<usize> {
 }
 
 /// Moves a locked run to a final status, skips what is unfinished and has the books written. The caller commits.
-///
-/// Items first: a result that holds its item and waited for a refresh of the run would wait for our change of the run,
-/// too, and we for its item. As long as we only hold the run's lock, it passes.
 pub(super) async fn finish(
     conn: &mut PgConnection,
     project_id: Uuid,
@@ -122,8 +119,8 @@ pub(super) async fn finish(
     status: RunStatus,
     reason: Option<&str>,
 ) -> Result<()> {
-    db::test_run_items::skip_unfinished(&mut *conn, id).await?;
     db::test_runs::end(&mut *conn, id, status, reason).await?;
+    db::test_run_items::skip_unfinished(&mut *conn, id).await?;
     let counts = db::test_run_items::count(&mut *conn, id).await?;
     let pass_rate = crate::domain::statistics::pass_rate(counts.passed, counts.total);
     db::test_runs::save_counts(&mut *conn, id, counts, pass_rate).await?;

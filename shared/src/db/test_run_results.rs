@@ -138,6 +138,21 @@ pub async fn outcomes(db: impl PgExecutor<'_>, item_id: Uuid) -> sqlx::Result<Ve
     .await
 }
 
+/// Passes the gate before the results of the run that a result belongs to, see [`super::test_runs::pass_gate`].
+///
+/// # Errors
+/// If the database fails.
+pub async fn pass_gate(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_results.pass_gate
+         SELECT pg_advisory_xact_lock_shared(hashtextextended(test_run_id::text, 0)) FROM test_run_results WHERE id = $1",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
 /// Counts the steps of a result anew, unless the client stated them.
 ///
 /// # Errors

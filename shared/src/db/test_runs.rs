@@ -179,9 +179,36 @@ pub async fn lock(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::
     .await
 }
 
+/// Passes the gate before a run's results. Whoever writes one passes it before it locks the item.
+///
+/// Many pass at once, but nobody passes a refresh that waits there or works. The lock of the run's row could not do that:
+/// the foreign keys of ever new results would pass a waiting refresh, and one that had to wait for a refresh would hold
+/// its item meanwhile, which whoever stops the run needs.
+///
+/// # Errors
+/// If the database fails.
+pub async fn pass_gate(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.pass_gate\nSELECT pg_advisory_xact_lock_shared(hashtextextended($1::uuid::text, 0))", id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
+/// Closes the gate before a run's results until the transaction ends: returns once all that passed it are committed.
+///
+/// # Errors
+/// If the database fails.
+pub async fn close_gate(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.close_gate\nSELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))", id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
 /// Locks a run against results too: returns once every result that was being written is committed.
 ///
-/// This is what makes the counts that are taken next complete (design, rule 5).
+/// This is what makes the counts that are taken next complete (design, rule 5). Behind the gate there is nobody to wait
+/// for but those who stop, cancel or change the run.
 ///
 /// # Errors
 /// If the database fails.

@@ -91,6 +91,7 @@ async fn a_stop_and_a_result_that_waited_for_the_same_refresh_do_not_lock_each_o
         let run = w.started(2).await?;
         let mut refresh = w.db.begin().await?;
         let pid = backend(&mut refresh).await?;
+        db::test_runs::close_gate(&mut *refresh, run.id).await?;
         db::test_runs::lock_against_results(&mut *refresh, run.id).await?;
         sqlx::query("UPDATE test_runs SET updated_at = now() WHERE id = $1")
             .bind(run.id)

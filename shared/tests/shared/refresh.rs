@@ -8,6 +8,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use testrun_shared::actions::refresh::{COALESCE, pause_before, refresh};
+use testrun_shared::actions::results::add_steps;
 use testrun_shared::db;
 use testrun_shared::domain::test_run::RunStatus;
 use testrun_shared::error::Result;
@@ -122,6 +123,39 @@ async fn a_refresh_waits_for_results_that_are_being_written() -> anyhow::Result<
         worker.await??;
         assert_eq!(w.run(run.id).await?.passed_tests, expected, "commit: {commit}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_that_waits_is_not_passed_by_ever_new_results() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let run = w.started(3).await?;
+    let earlier = w.submit(&run.items[2], json!({})).await?;
+    refresh(&w.db, run.id).await?;
+    let mut result = w.db.begin().await?;
+    let pid = backend(&mut result).await?;
+    db::test_runs::pass_gate(&mut *result, run.id).await?;
+    write_as_a_result_does(&mut result, run.id, run.items[0].id).await?;
+    let in_time = tokio::spawn({
+        let db = w.db.clone();
+        async move { refresh(&db, run.id).await }
+    });
+    until_blocked_by(&w.db, pid, 1).await?;
+    let step = serde_json::from_value(json!({"step_number": 1, "action": "click", "status": "passed"}))?;
+    let (later, steps, ()) = tokio::join!(
+        w.submit(&run.items[1], json!({})),
+        add_steps(&w.db, &w.tenant.caller, earlier.id, vec![step]),
+        async {
+            until_blocked_by(&w.db, pid, 3).await.expect("both to queue behind the refresh");
+            result.commit().await.expect("a commit");
+        }
+    );
+    later?;
+    steps?;
+    in_time.await??;
+    assert_eq!(w.run(run.id).await?.passed_tests, 2, "the refresh did not wait for the later result");
+    refresh(&w.db, run.id).await?;
+    assert_eq!(w.run(run.id).await?.status, RunStatus::Completed);
     Ok(())
 }
 

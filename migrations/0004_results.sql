@@ -63,10 +63,8 @@ CREATE TABLE test_run_results (
 
     created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
-    -- Beyond the specification: which families of counts the client stated itself. The others follow the rows.
-    has_stated_steps BOOLEAN NOT NULL DEFAULT FALSE,
-    has_stated_checkpoints BOOLEAN NOT NULL DEFAULT FALSE,
-    has_stated_scripts BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Beyond the specification: the counts that the client stated itself, by column. The others follow the rows.
+    stated_counts JSONB,
 
     -- One result per (item, iteration, attempt), "no iteration" being one value among them.
     CONSTRAINT test_run_results_attempt_key UNIQUE NULLS NOT DISTINCT (test_run_item_id, iteration_number, retry_attempt),

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Request, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::middleware;
 use axum::response::IntoResponse as _;
 use sqlx::PgPool;
 use testrun_shared::auth::Authenticator;
 use testrun_shared::ops::{self, Readiness};
 use tower::ServiceBuilder;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
@@ -19,7 +23,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
+use crate::etag;
+use crate::idempotency;
 use crate::openapi;
+use crate::rate_limit::RateLimit;
 use crate::routes;
 
 /// Largest body of most requests, in bytes.
@@ -40,13 +47,23 @@ pub struct AppState {
     pub authenticator: Authenticator,
     /// Whether the service should get requests.
     pub readiness: Readiness,
+    /// How many requests a token may send.
+    pub rate_limit: RateLimit,
+    /// Whose pages may call the API; none unless set.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl AppState {
-    /// A state over this database.
+    /// A state over this database, without a rate limit and closed to other sites' pages.
     #[must_use]
     pub fn new(db: PgPool, readiness: Readiness) -> Self {
-        Self { authenticator: Authenticator::new(db.clone()), db, readiness }
+        Self {
+            authenticator: Authenticator::new(db.clone()),
+            db,
+            readiness,
+            rate_limit: RateLimit::new(0),
+            cors_origins: Vec::new(),
+        }
     }
 }
 
@@ -54,13 +71,20 @@ impl AppState {
 pub(crate) fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", routes::test_runs::router())
+        .nest("/api/v1", routes::reports::router())
         .nest("/api/v1", routes::test_run_items::router())
         .nest("/api/v1", routes::test_run_results::router())
         .nest("/api/v1", routes::test_step_results::router())
         .nest("/api/v1", routes::checkpoint_results::router())
         .nest("/api/v1", routes::console_logs::router())
+        .nest("/api/v1", routes::network_logs::router())
         .nest("/api/v1", routes::schedules::router())
+        .nest("/api/v1", routes::script_results::router())
         .nest("/api/v1", routes::test_cases::router())
+        .nest("/api/v1", routes::test_scripts::router())
+        .nest("/api/v1", routes::projects::router())
+        .nest("/api/v1", routes::users::router())
+        .nest("/api/v1", routes::tokens::router())
 }
 
 /// The whole service.
@@ -73,14 +97,29 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(with_request_id))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a handler panicked").into_response()))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(option_layer(cors(&state.cors_origins)))
+        .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY));
+    let inner = ServiceBuilder::new()
+        .layer(middleware::from_fn(etag::layer))
+        .layer(middleware::from_fn_with_state(state.clone(), idempotency::layer));
     Router::new()
-        .merge(api.with_state(state.clone()))
+        .merge(api.layer(inner).with_state(state.clone()))
         .merge(ops::router(state.readiness))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::complete(document)))
         .fallback(fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(around)
+}
+
+/// Closed unless origins are set: then their pages may call the API with a token, and see our headers.
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    let layer = CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, HeaderName::from_static("idempotency-key")])
+        .expose_headers([ETAG, LINK, RETRY_AFTER, REQUEST_ID, HeaderName::from_static("idempotency-replayed")]);
+    (!origins.is_empty()).then_some(layer)
 }
 
 /// Names the route by its pattern, so that a log does not fill with ids, and carries the request's id.

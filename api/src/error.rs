@@ -43,12 +43,16 @@ pub(crate) enum ApiError {
     TooLarge(usize),
     /// The body is not declared to be JSON.
     UnsupportedMediaType,
+    /// The token sends more than it may; seconds until it may again.
+    TooMany(u64),
     /// No such route.
     NoRoute,
     /// The route does not take this method.
     MethodNotAllowed,
     /// Something of ours broke; the text is for the log.
     Internal(String),
+    /// No error at all: the answer that the request's `Idempotency-Key` has already.
+    Stored(Box<Response>),
 }
 
 impl ApiError {
@@ -81,11 +85,20 @@ impl IntoResponse for ApiError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 &ErrorBody::new("The body must be sent with Content-Type: application/json"),
             ),
+            Self::TooMany(seconds) => {
+                let mut response = answer(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    &ErrorBody::new("The token sends too many requests; try again later"),
+                );
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                response
+            }
             Self::NoRoute => answer(StatusCode::NOT_FOUND, &ErrorBody::new("No such path; see /docs")),
             Self::MethodNotAllowed => {
                 answer(StatusCode::METHOD_NOT_ALLOWED, &ErrorBody::new("The path does not take this method; see /docs"))
             }
             Self::Internal(reason) => internal(&reason),
+            Self::Stored(response) => *response,
         }
     }
 }
@@ -108,6 +121,11 @@ fn domain(error: Error) -> Response {
         Error::Database(error) if is_unavailable(&error) => {
             tracing::warn!(error = %error, "the database is not available");
             unavailable("The database is not available; try again")
+        }
+        // Whoever writes checks what it refers to before; it can only have gone meanwhile.
+        Error::Database(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+            let detail = "What the request refers to was deleted at the same time; look again";
+            answer(StatusCode::CONFLICT, &ErrorBody::new(detail))
         }
         Error::Database(_) | Error::Queue(_) => internal(&error.to_string()),
     }
@@ -177,6 +195,9 @@ pub(crate) enum CommonErrors {
     /// The token's role is too low.
     #[response(status = 403)]
     Forbidden(ErrorBody),
+    /// The token sends too many requests. Try again after `Retry-After` seconds.
+    #[response(status = 429)]
+    TooMany(ErrorBody),
     /// Something of ours broke.
     #[response(status = 500)]
     Internal(ErrorBody),

@@ -1,7 +1,7 @@
 //! Extractors: the only place that knows axum's own, so that every refusal has our shape and names the field.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OptionalFromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use garde::Validate;
@@ -19,6 +19,10 @@ use crate::error::ApiError;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller(pub(crate) auth::Caller);
 
+/// Marks a request that was taken out of its token's bucket.
+#[derive(Debug, Clone, Copy)]
+struct Charged;
+
 impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
@@ -26,6 +30,10 @@ impl FromRequestParts<AppState> for Caller {
         // A header that is not text cannot be a token of ours.
         let header = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let caller = state.authenticator.authenticate(header).await?;
+        // A request is charged once, however many extractors ask who sent it.
+        if parts.extensions.insert(Charged).is_none() {
+            state.rate_limit.check(caller.token_id).map_err(ApiError::TooMany)?;
+        }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             caller.require(Role::Member)?;
         }
@@ -98,6 +106,13 @@ pub(crate) fn bulk(
     router.layer(axum::extract::DefaultBodyLimit::max(MAX_BULK_BODY)).layer(axum::Extension(BodyLimit(MAX_BULK_BODY)))
 }
 
+const WHOLE_NUMBER: &str = "Must be a whole number";
+
+/// The name of a parameter in a route's pattern, by its place.
+fn parameter(pattern: &str, index: usize) -> &str {
+    pattern.split('{').skip(1).filter_map(|rest| rest.split('}').next()).nth(index).unwrap_or("path")
+}
+
 /// The parameters of a path.
 #[derive(Debug)]
 pub(crate) struct Path<T>(pub(crate) T);
@@ -109,13 +124,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         use axum::extract::path::ErrorKind;
         use axum::extract::rejection::PathRejection;
 
+        let pattern = parts.extensions.get::<MatchedPath>().cloned();
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
                 let error = match error.into_kind() {
                     ErrorKind::DeserializeError { key, message, .. } => FieldError::new(key, capitalised(&message)),
-                    ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
-                        FieldError::new(key, format!("Must be a {expected_type}"))
+                    // All parameters but ids are whole numbers; ids are refused by their own type, above.
+                    ErrorKind::ParseErrorAtKey { key, .. } => FieldError::new(key, WHOLE_NUMBER),
+                    ErrorKind::ParseErrorAtIndex { index, .. } => {
+                        let pattern = pattern.as_ref().map_or("", MatchedPath::as_str);
+                        FieldError::new(parameter(pattern, index), WHOLE_NUMBER)
                     }
                     ErrorKind::InvalidUtf8InPathParam { key } => FieldError::new(key, "Must be UTF-8"),
                     other => FieldError::new("path", capitalised(&other.to_string())),

@@ -1,17 +1,22 @@
 //! The REST service: routes, what they accept and what they answer. Rules and SQL are in `testrun-shared`.
 
 mod app;
+mod connections;
 mod decode;
 mod error;
+mod etag;
 mod extract;
+mod idempotency;
 mod list;
 mod openapi;
+mod rate_limit;
 mod routes;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::http::HeaderValue;
 use clap::Parser;
 use testrun_shared::config::{DatabaseConfig, LogConfig};
 use testrun_shared::{db, ops};
@@ -20,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use app::{AppState, router};
+pub use connections::{Patience, serve as serve_connections};
 pub use openapi::document;
+pub use rate_limit::RateLimit;
 
 /// How long requests that are under way may take when the process stops.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -40,6 +47,14 @@ pub struct Config {
     /// The address under which clients reach the service, for links; default `http://` and the listening address
     #[arg(long, env = "TESTRUN_PUBLIC_URL")]
     pub public_url: Option<Url>,
+
+    /// Requests a second that a token may send to this process; 0 is no limit
+    #[arg(long, env = "TESTRUN_RATE_LIMIT", default_value_t = 2000)]
+    pub rate_limit: u32,
+
+    /// Origins whose pages may call the API, comma-separated, for example `https://ci.example.com`; default none
+    #[arg(long, env = "TESTRUN_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<HeaderValue>,
 
     /// What is logged, and how
     #[command(flatten)]
@@ -73,16 +88,19 @@ pub async fn serve(
         .context("DATABASE_URL: not a PostgreSQL URL")?;
     db::ensure_migrated(&db).await?;
     let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
-    let state = AppState::new(db, readiness.clone());
+    let state = AppState {
+        rate_limit: RateLimit::new(config.rate_limit),
+        cors_origins: config.cors_origins,
+        ..AppState::new(db, readiness.clone())
+    };
 
     tracing::info!(%address, "api listens");
     let stop = async move {
         shutdown.cancelled().await;
         readiness.stop();
     };
-    let mut stopping = std::pin::pin!(axum::serve(listener, router(state)).with_graceful_shutdown(stop).into_future());
     tokio::select! {
-        served = &mut stopping => served?,
+        () = connections::serve(listener, router(state), Patience::default(), stop) => {}
         () = async { watch.await.ok(); tokio::time::sleep(DRAIN).await } => {
             tracing::warn!("requests did not end in time");
         }

@@ -2,12 +2,16 @@
 
 use std::fmt;
 
-use axum::extract::FromRequestParts;
+use axum::Json;
+use axum::extract::{FromRequestParts, OriginalUri};
+use axum::http::header::LINK;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::de::{DeserializeOwned, Error as _, Visitor};
-use serde::{Deserialize, Deserializer};
-use testrun_shared::domain::page::Page;
+use serde::{Deserialize, Deserializer, Serialize};
+use testrun_shared::domain::page::{Page, Paged};
 use testrun_shared::error::FieldError;
 use utoipa::IntoParams;
 
@@ -16,6 +20,9 @@ use crate::error::ApiError;
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
+
+/// The page that a client gets who asks for none.
+pub(crate) const FIRST_PAGE: Page = Page { limit: DEFAULT_LIMIT, offset: 0 };
 
 /// The page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -33,11 +40,81 @@ pub(crate) struct PageParams {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct NoFilter {}
 
+/// The query of a route that is no list.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
 /// The query of a list: its page and its filters.
 #[derive(Debug)]
 pub(crate) struct List<F> {
     pub(crate) page: Page,
     pub(crate) filter: F,
+    /// Where the neighbouring pages are.
+    pub(crate) links: Links,
+}
+
+/// The address of a list, from which those of its other pages follow.
+#[derive(Debug)]
+pub(crate) struct Links {
+    page: Page,
+    path: String,
+    /// Every parameter but the page.
+    query: Vec<(String, String)>,
+}
+
+impl Links {
+    fn new(uri: &Uri, page: Page) -> Self {
+        let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .filter(|(name, _)| name != "limit" && name != "offset")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        Self { page, path: uri.path().to_owned(), query }
+    }
+
+    /// The page, with the addresses of its neighbours in a `Link` header (RFC 8288).
+    pub(crate) fn answer<T: Serialize>(&self, items: Vec<T>, total: i64) -> ListAnswer<T> {
+        ListAnswer { link: self.header(total), body: Paged::new(items, total, self.page) }
+    }
+
+    /// `first`, `prev`, `next` and `last`, as far as there are such pages.
+    pub(crate) fn header(&self, total: i64) -> Option<HeaderValue> {
+        let Page { limit, offset } = self.page;
+        let last = if total > 0 { (total - 1) / limit * limit } else { 0 };
+        let mut links = vec![(0, "first"), (last, "last")];
+        if offset > 0 {
+            links.push(((offset - limit).max(0), "prev"));
+        }
+        if offset.saturating_add(limit) < total {
+            links.push((offset + limit, "next"));
+        }
+        let links: Vec<_> =
+            links.into_iter().map(|(offset, rel)| format!("<{}>; rel=\"{rel}\"", self.address(offset))).collect();
+        HeaderValue::from_str(&links.join(", ")).ok()
+    }
+
+    fn address(&self, offset: i64) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.query);
+        query.append_pair("limit", &self.page.limit.to_string()).append_pair("offset", &offset.to_string());
+        format!("{}?{}", self.path, query.finish())
+    }
+}
+
+/// A page of a list, on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ListAnswer<T> {
+    link: Option<HeaderValue>,
+    body: Paged<T>,
+}
+
+impl<T: Serialize> IntoResponse for ListAnswer<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.body).into_response();
+        if let Some(link) = self.link {
+            response.headers_mut().insert(LINK, link);
+        }
+        response
+    }
 }
 
 impl<F: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for List<F> {
@@ -56,11 +133,24 @@ impl<F: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for List
         if offset < 0 {
             errors.push(FieldError::new("offset", "Must be at least 0"));
         }
-        if errors.is_empty() {
-            Ok(Self { page: Page { limit, offset }, filter })
-        } else {
-            Err(ApiError::invalid(errors))
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(errors));
         }
+        let page = Page { limit, offset };
+        // The route's own URI lacks what it is nested under.
+        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+        Ok(Self { page, filter, links: Links::new(uri, page) })
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let pairs = pairs(parts.uri.query().unwrap_or_default(), &mut errors);
+        let value = decode(pairs, &mut errors);
+        if errors.is_empty() { Ok(Self(value)) } else { Err(ApiError::invalid(errors)) }
     }
 }
 
@@ -69,8 +159,6 @@ type Pairs = Vec<(String, String)>;
 /// The parameters that were given and can be text in PostgreSQL; each other one is named.
 fn pairs(query: &str, errors: &mut Vec<FieldError>) -> Pairs {
     let mut pairs: Pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    // An empty parameter is one that was not given: forms send those.
-    pairs.retain(|(_, value)| !value.is_empty());
     pairs.retain(|(name, value)| {
         let has_nul = value.contains('\0');
         if has_nul && !errors.iter().any(|error| error.field == *name) {
@@ -204,15 +292,15 @@ mod tests {
 
     #[test]
     fn every_wrong_parameter_is_named_at_once() {
-        let (_, errors) = decoded("number=x&date=yesterday&list=a,b");
+        let (_, errors) = decoded("number=&date=yesterday&list=a,b");
         let mut names: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["date", "number"], "{errors:?}");
     }
 
     #[test]
-    fn good_parameters_are_decoded_and_empty_ones_left_out() {
-        let (filter, errors) = decoded("number=&date=2026-01-18&list=a,%20b&other=1");
+    fn good_parameters_are_decoded_and_others_passed_over() {
+        let (filter, errors) = decoded("date=2026-01-18&list=a,%20b&other=1");
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(filter.number, None);
         assert_eq!(filter.list.expect("a list").0, ["a", "b"]);
@@ -224,6 +312,20 @@ mod tests {
     fn a_parameter_given_twice_is_refused() {
         let (_, errors) = decoded("number=1&number=2");
         assert_eq!(errors[0].field, "number");
+    }
+
+    #[test]
+    fn links_lead_to_the_neighbours_and_keep_the_filters() {
+        let uri: Uri = "/api/v1/test-runs?status=completed&limit=20&offset=20".parse().expect("a URI");
+        let header = |offset, total| {
+            let links = Links::new(&uri, Page { limit: 20, offset });
+            links.header(total).and_then(|value| value.to_str().map(str::to_owned).ok()).expect("a header")
+        };
+        let middle = header(20, 50);
+        assert!(middle.contains("</api/v1/test-runs?status=completed&limit=20&offset=0>; rel=\"prev\""), "{middle}");
+        assert!(middle.contains("offset=40>; rel=\"next\"") && middle.contains("offset=40>; rel=\"last\""), "{middle}");
+        assert!(!header(40, 50).contains("next"), "the last page has none after it");
+        assert!(!header(0, 0).contains("next") && !header(0, 0).contains("prev"), "an empty list has no neighbours");
     }
 
     #[test]

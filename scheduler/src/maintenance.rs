@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use testrun_shared::{actions, jobs};
+use testrun_shared::{actions, db, jobs};
+
+/// How long the rows of a deleted run are kept: time to notice a mistake.
+const KEEP_DELETED: Duration = Duration::from_secs(24 * 3600);
 
 /// Rings again for everything that is due and did not move.
 pub(crate) async fn sweep(pool: &PgPool) -> testrun_shared::Result<()> {
@@ -15,10 +18,17 @@ pub(crate) async fn fail_silent_runs(pool: &PgPool, limit: Duration) -> testrun_
     actions::test_runs::fail_silent(pool, limit).await.map(|_| ())
 }
 
-/// Clears away jobs and workers that are long finished.
+/// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys and
+/// the rows of runs that were deleted a day ago.
 pub(crate) async fn prune(pool: &PgPool) -> testrun_shared::Result<()> {
     let mut conn = pool.acquire().await?;
-    let rows = jobs::prune(&mut conn).await?;
-    tracing::debug!(rows, "pruned finished jobs and workers that are gone");
+    let jobs = jobs::prune(&mut conn).await?;
+    let keys = db::idempotency_keys::prune(&mut *conn).await?;
+    let mut runs = 0;
+    // One run at a time: its rows may be many, and nobody is to wait for their locks.
+    while db::test_runs::purge(&mut *conn, KEEP_DELETED.as_secs_f64(), 1).await? == 1 {
+        runs += 1;
+    }
+    tracing::debug!(jobs, keys, runs, "pruned");
     Ok(())
 }

@@ -11,6 +11,8 @@ pub mod domain;
 pub mod error;
 pub mod jobs;
 pub mod ops;
+pub mod report;
 pub mod telemetry;
+pub mod text;
 
 pub use error::{Error, Result};

@@ -3,11 +3,12 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use testrun_shared::db::test_cases::TestCaseFilter;
 use testrun_shared::domain::execution_history::CaseHistory;
 use testrun_shared::domain::page::Paged;
-use testrun_shared::domain::test_case::{BulkTestCases, NewTestCase, NewTestCases, TestCase};
+use testrun_shared::domain::test_case::{BulkTestCases, NewTestCase, NewTestCases, TestCase, TestCasePatch};
 use testrun_shared::{Error, actions, db};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,12 +18,13 @@ use uuid::Uuid;
 use crate::app::{ApiResult, AppState};
 use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path, bulk};
-use crate::list::{CommaList, List, NoFilter, PageParams};
+use crate::idempotency::Write;
+use crate::list::{CommaList, List, ListAnswer, NoFilter, PageParams};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_test_cases, create_test_case))
-        .routes(routes!(get_test_case))
+        .routes(routes!(get_test_case, update_test_case, delete_test_case))
         .routes(routes!(get_test_case_history))
         .merge(bulk(OpenApiRouter::new().routes(routes!(upsert_test_cases))))
 }
@@ -49,7 +51,7 @@ async fn list_test_cases(
     State(app): State<AppState>,
     Caller(caller): Caller,
     query: List<TestCaseParams>,
-) -> ApiResult<Answer<Paged<TestCase>>> {
+) -> ApiResult<ListAnswer<TestCase>> {
     let filter = TestCaseFilter {
         suite_path: query.filter.suite_path.map(|list| list.0),
         tags: query.filter.tags.map(|list| list.0),
@@ -58,19 +60,18 @@ async fn list_test_cases(
     };
     let total = db::test_cases::count(&app.db, caller.project_id, &filter).await?;
     let items = db::test_cases::list(&app.db, caller.project_id, &filter, query.page).await?;
-    Ok(Answer(Paged::new(items, total, query.page)))
+    Ok(query.links.answer(items, total))
 }
 
 /// Create a test case
 #[utoipa::path(post, path = "/test-cases", tag = "Test Cases",
     responses((status = 201, body = TestCase),
         (status = 409, body = ErrorBody, description = "The external key is taken"), CommonErrors, BodyErrors))]
-async fn create_test_case(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Json(body): Json<NewTestCase>,
-) -> ApiResult<(StatusCode, Answer<TestCase>)> {
-    Ok((StatusCode::CREATED, Answer(actions::test_cases::create(&app.db, &caller, &body).await?)))
+async fn create_test_case(write: Write, Json(body): Json<NewTestCase>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let created = actions::test_cases::create(unit.db(), &caller, &body).await?;
+    unit.answer(StatusCode::CREATED, &created).await
 }
 
 /// Create or update test cases by `external_key`
@@ -78,12 +79,11 @@ async fn create_test_case(
 /// All or none.
 #[utoipa::path(post, path = "/test-cases/bulk", tag = "Test Cases",
     responses((status = 200, body = BulkTestCases), CommonErrors, BodyErrors))]
-async fn upsert_test_cases(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Json(body): Json<NewTestCases>,
-) -> ApiResult<Answer<BulkTestCases>> {
-    Ok(Answer(actions::test_cases::upsert(&app.db, &caller, body).await?))
+async fn upsert_test_cases(write: Write, Json(body): Json<NewTestCases>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let answer = actions::test_cases::upsert(unit.db(), &caller, body).await?;
+    unit.answer(StatusCode::OK, &answer).await
 }
 
 /// Get a test case
@@ -95,6 +95,36 @@ async fn get_test_case(
     Path(test_case_id): Path<Uuid>,
 ) -> ApiResult<Answer<TestCase>> {
     Ok(Answer(find(&app, &caller, test_case_id).await?))
+}
+
+/// Update a test case
+///
+/// Changes the fields that are present; an explicit null clears a field that may be null.
+#[utoipa::path(put, path = "/test-cases/{test_case_id}", tag = "Test Cases", params(("test_case_id" = Uuid, Path)),
+    responses((status = 200, body = TestCase), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "The external key is taken"), CommonErrors, BodyErrors))]
+async fn update_test_case(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(test_case_id): Path<Uuid>,
+    Json(patch): Json<TestCasePatch>,
+) -> ApiResult<Answer<TestCase>> {
+    Ok(Answer(actions::test_cases::update(&app.db, &caller, test_case_id, patch).await?))
+}
+
+/// Delete a test case
+///
+/// Its items, results and history go with it.
+#[utoipa::path(delete, path = "/test-cases/{test_case_id}", tag = "Test Cases", params(("test_case_id" = Uuid, Path)),
+    responses((status = 204), (status = 404, body = ErrorBody),
+        (status = 422, body = ErrorBody, description = "It is in a run that has not ended"), CommonErrors))]
+async fn delete_test_case(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(test_case_id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    actions::test_cases::delete(&app.db, &caller, test_case_id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Get execution history

@@ -3,9 +3,10 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use testrun_shared::domain::page::Paged;
 use testrun_shared::domain::test_run_result::{NewTestRunResult, TestRunResult};
-use testrun_shared::{Error, actions, db};
+use testrun_shared::{Error, actions, auth, db};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -14,13 +15,15 @@ use super::test_runs;
 use crate::app::{ApiResult, AppState};
 use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path, bulk};
-use crate::list::{List, NoFilter, PageParams};
+use crate::idempotency::Write;
+use crate::list::{List, ListAnswer, NoFilter, PageParams};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(bulk(OpenApiRouter::new().routes(routes!(create_test_run_result))))
         .routes(routes!(get_test_run_result))
         .routes(routes!(list_test_run_results))
+        .routes(routes!(list_test_run_item_results))
 }
 
 /// Create result (internal)
@@ -32,12 +35,11 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         (status = 409, body = ErrorBody, description = "The attempt, or a step number, has its row already"),
         (status = 422, body = ErrorBody, description = "The run is not running, or the item is final"),
         CommonErrors, BodyErrors))]
-async fn create_test_run_result(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Json(body): Json<NewTestRunResult>,
-) -> ApiResult<(StatusCode, Answer<TestRunResult>)> {
-    Ok((StatusCode::CREATED, Answer(Box::pin(actions::results::submit(&app.db, &caller, body)).await?)))
+async fn create_test_run_result(write: Write, Json(body): Json<NewTestRunResult>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let created = Box::pin(actions::results::submit(unit.db(), &caller, body)).await?;
+    unit.answer(StatusCode::CREATED, &created).await
 }
 
 /// Get result details
@@ -61,9 +63,35 @@ async fn list_test_run_results(
     Caller(caller): Caller,
     Path(run_id): Path<Uuid>,
     query: List<NoFilter>,
-) -> ApiResult<Answer<Paged<TestRunResult>>> {
+) -> ApiResult<ListAnswer<TestRunResult>> {
     test_runs::find(&app, &caller, run_id).await?;
     let total = db::test_run_results::count_of_run(&app.db, run_id).await?;
     let items = db::test_run_results::list_of_run(&app.db, run_id, query.page).await?;
-    Ok(Answer(Paged::new(items, total, query.page)))
+    Ok(query.links.answer(items, total))
+}
+
+/// Get results for item
+#[utoipa::path(get, path = "/test-run-items/{item_id}/results", tag = "Test Run Results",
+    params(("item_id" = Uuid, Path), PageParams),
+    responses((status = 200, body = Paged<TestRunResult>), (status = 404, body = ErrorBody), CommonErrors))]
+async fn list_test_run_item_results(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(item_id): Path<Uuid>,
+    query: List<NoFilter>,
+) -> ApiResult<ListAnswer<TestRunResult>> {
+    if !db::test_run_items::exists(&app.db, caller.project_id, item_id).await? {
+        return Err(Error::not_found("Test run item", item_id).into());
+    }
+    let total = db::test_run_results::count_of_item(&app.db, item_id).await?;
+    let items = db::test_run_results::list_of_item(&app.db, item_id, query.page).await?;
+    Ok(query.links.answer(items, total))
+}
+
+/// The 404 that every route under a result gives.
+pub(crate) async fn ensure_exists(app: &AppState, caller: &auth::Caller, result_id: Uuid) -> ApiResult<()> {
+    if !db::test_run_results::exists(&app.db, caller.project_id, result_id).await? {
+        return Err(Error::not_found("Test run result", result_id).into());
+    }
+    Ok(())
 }

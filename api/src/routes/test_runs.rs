@@ -3,11 +3,12 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use testrun_shared::domain::page::Paged;
 use testrun_shared::domain::summary::TestRunSummary;
 use testrun_shared::domain::test_run::{
-    NewTestRun, RunSort, RunStatus, SortOrder, StartTestRun, StartedTestRun, TestRun, TestRunFilter,
+    NewTestRun, RunSort, RunStatus, SortOrder, StartTestRun, StartedTestRun, TestRun, TestRunFilter, TestRunPatch,
 };
 use testrun_shared::{Error, actions, db};
 use utoipa::IntoParams;
@@ -18,12 +19,13 @@ use uuid::Uuid;
 use crate::app::{ApiResult, AppState};
 use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path};
-use crate::list::{CommaList, DateBound, List, PageParams, between};
+use crate::idempotency::Write;
+use crate::list::{CommaList, DateBound, List, ListAnswer, PageParams, between};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_test_runs, create_test_run))
-        .routes(routes!(get_test_run))
+        .routes(routes!(get_test_run, update_test_run, delete_test_run))
         .routes(routes!(start_test_run))
         .routes(routes!(stop_test_run))
         .routes(routes!(cancel_test_run))
@@ -81,22 +83,21 @@ async fn list_test_runs(
     State(app): State<AppState>,
     Caller(caller): Caller,
     query: List<TestRunParams>,
-) -> ApiResult<Answer<Paged<TestRun>>> {
+) -> ApiResult<ListAnswer<TestRun>> {
     let filter = query.filter.into_filter()?;
     let total = db::test_runs::count(&app.db, caller.project_id, &filter).await?;
     let items = db::test_runs::list(&app.db, caller.project_id, &filter, query.page).await?;
-    Ok(Answer(Paged::new(items, total, query.page)))
+    Ok(query.links.answer(items, total))
 }
 
 /// Create a new test run
 #[utoipa::path(post, path = "/test-runs", tag = "Test Runs",
     responses((status = 201, body = TestRun), CommonErrors, BodyErrors))]
-async fn create_test_run(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Json(body): Json<NewTestRun>,
-) -> ApiResult<(StatusCode, Answer<TestRun>)> {
-    Ok((StatusCode::CREATED, Answer(actions::test_runs::create(&app.db, &caller, &body).await?)))
+async fn create_test_run(write: Write, Json(body): Json<NewTestRun>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let created = actions::test_runs::create(unit.db(), &caller, &body).await?;
+    unit.answer(StatusCode::CREATED, &created).await
 }
 
 /// Get test run details
@@ -110,6 +111,36 @@ async fn get_test_run(
     Ok(Answer(find(&app, &caller, run_id).await?))
 }
 
+/// Update test run
+///
+/// Changes the fields that are present; an explicit null clears a field that may be null.
+#[utoipa::path(put, path = "/test-runs/{run_id}", tag = "Test Runs", params(("run_id" = Uuid, Path)),
+    responses((status = 200, body = TestRun), (status = 404, body = ErrorBody),
+        (status = 422, body = ErrorBody, description = "The settings can be changed only while the run is pending"),
+        CommonErrors, BodyErrors))]
+async fn update_test_run(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(run_id): Path<Uuid>,
+    Json(patch): Json<TestRunPatch>,
+) -> ApiResult<Answer<TestRun>> {
+    Ok(Answer(actions::test_runs::update(&app.db, &caller, run_id, patch).await?))
+}
+
+/// Delete test run
+///
+/// It is gone from every endpoint at once; a run that is under way is cancelled.
+#[utoipa::path(delete, path = "/test-runs/{run_id}", tag = "Test Runs", params(("run_id" = Uuid, Path)),
+    responses((status = 204), (status = 404, body = ErrorBody), CommonErrors))]
+async fn delete_test_run(
+    State(app): State<AppState>,
+    Caller(caller): Caller,
+    Path(run_id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    actions::test_runs::delete(&app.db, &caller, run_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Start test run execution
 #[utoipa::path(post, path = "/test-runs/{run_id}/start", tag = "Test Runs", params(("run_id" = Uuid, Path)),
     request_body(content = Option<StartTestRun>),
@@ -117,37 +148,37 @@ async fn get_test_run(
         (status = 422, body = ErrorBody, description = "The run has begun already, or has no test cases"),
         CommonErrors, BodyErrors))]
 async fn start_test_run(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
+    write: Write,
     Path(run_id): Path<Uuid>,
     command: Option<Json<StartTestRun>>,
-) -> ApiResult<Answer<StartedTestRun>> {
+) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
     let command = command.map(|Json(command)| command).unwrap_or_default();
-    Ok(Answer(actions::test_runs::start(&app.db, &caller, run_id, &command).await?))
+    let answer = actions::test_runs::start(unit.db(), &caller, run_id, &command).await?;
+    unit.answer(StatusCode::OK, &answer).await
 }
 
 /// Stop test run execution
 #[utoipa::path(post, path = "/test-runs/{run_id}/stop", tag = "Test Runs", params(("run_id" = Uuid, Path)),
     responses((status = 200, body = TestRun), (status = 404, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "The run is not running"), CommonErrors))]
-async fn stop_test_run(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Path(run_id): Path<Uuid>,
-) -> ApiResult<Answer<TestRun>> {
-    Ok(Answer(actions::test_runs::stop(&app.db, &caller, run_id).await?))
+async fn stop_test_run(write: Write, Path(run_id): Path<Uuid>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let answer = actions::test_runs::stop(unit.db(), &caller, run_id).await?;
+    unit.answer(StatusCode::OK, &answer).await
 }
 
 /// Cancel pending test run
 #[utoipa::path(post, path = "/test-runs/{run_id}/cancel", tag = "Test Runs", params(("run_id" = Uuid, Path)),
     responses((status = 200, body = TestRun), (status = 404, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "The run has begun already"), CommonErrors))]
-async fn cancel_test_run(
-    State(app): State<AppState>,
-    Caller(caller): Caller,
-    Path(run_id): Path<Uuid>,
-) -> ApiResult<Answer<TestRun>> {
-    Ok(Answer(actions::test_runs::cancel(&app.db, &caller, run_id).await?))
+async fn cancel_test_run(write: Write, Path(run_id): Path<Uuid>) -> ApiResult<Response> {
+    let mut unit = write.begin().await?;
+    let caller = unit.caller;
+    let answer = actions::test_runs::cancel(unit.db(), &caller, run_id).await?;
+    unit.answer(StatusCode::OK, &answer).await
 }
 
 /// Get run summary/statistics

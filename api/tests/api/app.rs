@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use test_support::{Client, Database, Tenant};
-use testrun_api::AppState;
+use testrun_api::{AppState, Patience};
 use testrun_shared::jobs::{CreateScheduledRun, FinaliseRun, Job, RefreshRun};
 use testrun_shared::ops::Readiness;
 use testrun_shared::{actions, db};
@@ -101,11 +101,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(pool: PgPool, readiness: Readiness) -> anyhow::Result<Self> {
+        Self::with_patience(pool, readiness, Patience::default()).await
+    }
+
+    /// A service that gives its clients this long.
+    pub(crate) async fn with_patience(pool: PgPool, readiness: Readiness, patience: Patience) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let router = testrun_api::router(AppState::new(pool, readiness));
         let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, router).await.expect("the service serves") });
+        serving.spawn(testrun_api::serve_connections(listener, router, patience, std::future::pending()));
         // The client installs the cryptography that reqwest asks for even where there is none.
         Client::new(&url, None)?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;

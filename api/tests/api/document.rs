@@ -42,7 +42,8 @@ impl Operation {
     }
 
     pub(crate) fn parameter(&self, world: &World, name: &str) -> String {
-        let value = world.parameter(name);
+        // Who was deleted cannot be removed from the project as well.
+        let value = world.parameter(if self.id == "delete_user" { "leaver_id" } else { name });
         value.unwrap_or_else(|| panic!("{}: no filler for {{{name}}}; add one to World::parameter", self.name()))
     }
 
@@ -81,6 +82,27 @@ pub(crate) fn body(operation_id: &str) -> Option<Value> {
             "schedule_name": "Other", "test_case_ids": ["$spare_case"], "scheduled_datetime": "2999-01-18T02:00:00Z",
         }),
         "create_test_case" => json!({"name": "Other", "external_key": "other"}),
+        "update_test_run" => json!({"notes": "changed"}),
+        "update_test_run_item" => json!({"results_folder": "elsewhere"}),
+        "reorder_test_run_items" => json!({"item_ids": ["$waiting_item"]}),
+        "add_test_step_result" => json!({"step_number": 8, "action": "click", "status": "passed"}),
+        "add_script_result" => json!({"script_name": "s", "script_type": "on_demand", "status": "passed"}),
+        "add_network_logs" => {
+            json!({"logs": [{"url": "https://example.com", "method": "GET", "timestamp": "2026-01-17T10:05:05Z"}]})
+        }
+        "preview_schedule" => json!({"scheduled_datetime": "2999-01-18T02:00:00Z"}),
+        "update_schedule" => json!({"schedule_name": "Renamed"}),
+        "update_test_case" => json!({"name": "Renamed"}),
+        "create_test_script" => json!({"name": "Script", "script_type": "on_demand"}),
+        "update_test_script" => json!({"name": "Renamed"}),
+        "create_project" => json!({"name": "Fresh"}),
+        "update_project" => json!({"description": "changed"}),
+        "add_member" => json!({"email": "$colleague_mail", "role": "viewer"}),
+        "update_member" => json!({"role": "viewer"}),
+        "create_user" => json!({"email": "new@example.com", "display_name": "New"}),
+        "update_user" => json!({"display_name": "Renamed"}),
+        "create_token" => json!({"name": "CI", "role": "viewer"}),
+        "update_token" => json!({"name": "Renamed"}),
         "upsert_test_cases" => json!({"test_cases": [{"name": "Bulk", "external_key": "bulk"}]}),
         _ => return None,
     })

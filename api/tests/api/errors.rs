@@ -171,9 +171,10 @@ async fn submitting_a_result_names_what_is_wrong_with_it() -> anyhow::Result<()>
             (&["duration_ms"], json!({"duration_ms": i64::MAX})),
             (&["duration_ms"], json!({"duration_ms": u64::MAX})),
             (&["total_steps"], json!({"total_steps": -1})),
+            (&["total_steps", "passed_steps"], json!({"total_steps": i32::MAX, "passed_steps": 1_000_001})),
             (&["total_steps"], json!({"total_steps": 1, "passed_steps": 2})),
             (&["total_steps"], json!({"total_steps": 3, "passed_steps": 2, "failed_steps": 1, "skipped_steps": 1})),
-            (&["total_steps"], json!({"passed_steps": i32::MAX, "failed_steps": i32::MAX})),
+            (&["total_steps"], json!({"passed_steps": 1_000_000, "failed_steps": 1_000_000})),
             (
                 &["total_checkpoints", "total_pre_scripts"],
                 json!({"total_checkpoints": 1, "failed_checkpoints": 2, "total_pre_scripts": 0, "failed_pre_scripts": 1}),

@@ -58,6 +58,9 @@ const HAVE_RULES_OF_THEIR_OWN: &[&str] = &[
     "max_occurrences",
     "test_case_ids",
     "total_steps",
+    "execution_order",
+    "item_ids",
+    "suite_path",
 ];
 
 fn probes(document: &Value, schema: &Value, good: &Value) -> Vec<Probe> {
@@ -87,7 +90,9 @@ fn values(document: &Value, property: &Value) -> Vec<(Value, bool)> {
     let length = |name: &str| number(name).and_then(|length| usize::try_from(length).ok());
     let mut values = Vec::new();
     if let Some(length) = length("maxLength") {
-        values.extend([(json!("x".repeat(length)), false), (json!("x".repeat(length + 1)), true)]);
+        let end = if property["format"] == "email" { "@x" } else { "" };
+        let text = |length: usize| json!("x".repeat(length - end.len()) + end);
+        values.extend([(text(length), false), (text(length + 1), true)]);
     }
     if length("minLength").is_some() {
         values.push((json!(""), true));
@@ -102,6 +107,11 @@ fn values(document: &Value, property: &Value) -> Vec<(Value, bool)> {
         Some("uuid") => json!("$spare_case"),
         _ => json!("x"),
     });
+    if let Some(length) = property["items"]["maxLength"].as_u64().and_then(|length| usize::try_from(length).ok()) {
+        let end = if property["items"]["format"] == "email" { "@x" } else { "" };
+        let text = |length: usize| json!(["x".repeat(length - end.len()) + end]);
+        values.extend([(text(length), false), (text(length + 1), true)]);
+    }
     if let Some(length) = length("maxItems") {
         values.push((json!(vec![element; length + 1]), true));
     }

@@ -13,6 +13,7 @@ mod ops;
 mod parameters;
 mod schedules;
 mod shape;
+mod slow_clients;
 mod spec_examples;
 mod tenancy;
 mod test_cases;

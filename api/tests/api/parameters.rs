@@ -11,6 +11,7 @@ async fn wrong_parameters_of_lists_are_named_all_at_once() -> anyhow::Result<()>
     let long = format!("status={}", "x".repeat(30_000));
     let runs: &[(&str, &[&str])] = &[
         ("status=bogus", &["status"]),
+        ("status=&created_by=&from_date=", &["created_by", "from_date", "status"]),
         ("status=Running", &["status"]),
         (&long, &["status"]),
         ("created_by=me", &["created_by"]),
@@ -112,6 +113,10 @@ async fn a_path_to_nothing_says_what_was_not_found() -> anyhow::Result<()> {
             "result_id" => "Test run result",
             "test_case_id" => "Test case",
             "schedule_id" => "Schedule",
+            "test_script_id" => "Test script",
+            "project_id" => "Project",
+            "user_id" => "User",
+            "token_id" => "Token",
             other => panic!("{}: what is a {other} called?", operation.name()),
         };
         let detail = format!("{what} not found: {}", operation.parameter(&absent, &operation.parameters[0]));

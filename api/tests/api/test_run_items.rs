@@ -79,7 +79,7 @@ async fn a_run_that_has_begun_takes_no_more_items() -> anyhow::Result<()> {
     let run = running(&app.client, &json!({}), 1).await?;
     let spare = world::case(&app.client, "Spare").await?;
     let before = app.contents().await?;
-    let sentence = "Cannot add test cases: test run status is 'running'";
+    let sentence = "Cannot add test run items: test run status is 'running'";
     let mut wrong = Vec::new();
     let one = app.send("POST", &format!("{}/items", run.path()), json!({"test_case_id": spare}).to_string()).await?;
     wrong.extend(one.not_detail(422, sentence));

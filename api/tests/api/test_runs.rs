@@ -226,7 +226,7 @@ async fn a_list_is_narrowed_by_each_filter_and_by_all_together() -> anyhow::Resu
         ("", &[4, 3, 2, 1]),
         ("status=running", &[4]),
         ("status=failed", &[]),
-        ("status=", &[4, 3, 2, 1]),
+        ("search=", &[4, 3, 2, 1]),
         ("suite_path=ROOT", &[3, 2, 1]),
         ("suite_path=ROOT,Regression", &[2, 1]),
         ("suite_path=ROOT,%20Regression,Smoke", &[1]),

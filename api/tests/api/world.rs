@@ -25,6 +25,13 @@ pub(crate) async fn case(client: &Client, name: &str) -> anyhow::Result<String> 
     id(&case["id"])
 }
 
+/// Creates a user and returns the id.
+pub(crate) async fn user(client: &Client, email: &str) -> anyhow::Result<String> {
+    let user =
+        client.post("/api/v1/users", &json!({"email": email, "display_name": "Colleague"})).await?.expect(201)?;
+    id(&user["id"])
+}
+
 /// Creates a run of this body with so many new test cases.
 pub(crate) async fn pending(client: &Client, body: &Value, cases: usize) -> anyhow::Result<Run> {
     let run = client.post("/api/v1/test-runs", body).await?.expect(201)?;
@@ -85,7 +92,20 @@ impl World {
         let schedule =
             json!({"schedule_name": "Nightly", "suite_path": ["ROOT"], "scheduled_datetime": "2999-01-18T02:00:00Z"});
         let schedule = client.post("/api/v1/schedules", &schedule).await?.expect(201)?;
+        let script = json!({"name": "Script", "script_type": "on_demand"});
+        let script = client.post("/api/v1/test-scripts", &script).await?.expect(201)?;
+        let mail = format!("{}@example.com", Uuid::new_v4().simple());
+        let colleague = user(client, &mail).await?;
+        let leaver = user(client, &format!("leaving.{mail}")).await?;
+        let token = client.post("/api/v1/tokens", &json!({"name": "CI", "role": "viewer"})).await?.expect(201)?;
+        let projects = client.get("/api/v1/projects").await?.expect(200)?;
         let names = vec![
+            ("$script", id(&script["id"])?),
+            ("$colleague_mail", mail),
+            ("$colleague", colleague),
+            ("$leaver", leaver),
+            ("$token", id(&token["id"])?),
+            ("$project", id(&projects["items"][0]["id"])?),
             ("$waiting_item", waiting.items[0].clone()),
             ("$waiting_case", waiting.cases[0].clone()),
             ("$waiting", waiting.id),
@@ -120,6 +140,11 @@ impl World {
             "step_number" => return Some("1".to_owned()),
             "test_case_id" => "$spare_case",
             "schedule_id" => "$schedule",
+            "test_script_id" => "$script",
+            "user_id" => "$colleague",
+            "leaver_id" => "$leaver",
+            "token_id" => "$token",
+            "project_id" => "$project",
             _ => return None,
         };
         Some(self.fill(stands_for))

@@ -62,6 +62,10 @@ pub(crate) struct Config {
     #[arg(long, env = "TESTRUN_RUN_INACTIVITY_LIMIT", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     run_inactivity_limit: u64,
 
+    /// Requests a second that a token may send; 0 is no limit
+    #[arg(long, env = "TESTRUN_RATE_LIMIT", default_value_t = 2000)]
+    rate_limit: u32,
+
     #[command(flatten)]
     mail: MailConfig,
 
@@ -216,6 +220,8 @@ fn spawn(
         database: database.clone(),
         listen: config.listen,
         public_url: Some(public_url.clone()),
+        rate_limit: config.rate_limit,
+        cors_origins: Vec::new(),
         log: config.log.clone(),
     };
     let worker = testrun_worker::Config {

@@ -12,6 +12,7 @@ pub mod schedules;
 pub mod test_cases;
 pub mod test_run_items;
 pub mod test_runs;
+pub mod test_scripts;
 
 use serde_json::Value;
 use sqlx::PgConnection;

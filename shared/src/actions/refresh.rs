@@ -10,6 +10,7 @@ use crate::db;
 use crate::domain::statistics::pass_rate;
 use crate::domain::test_run::{RunMove, RunStatus};
 use crate::error::Result;
+use crate::jobs::{FinaliseRun, ring};
 
 /// A run is refreshed at most once in this time, however many results arrive.
 pub const COALESCE: Duration = Duration::from_millis(250);
@@ -34,7 +35,7 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     let mut tx = db.begin().await?;
     db::test_runs::close_gate(&mut *tx, run_id).await?;
     let Some(status) = db::test_runs::lock_against_results(&mut *tx, run_id).await? else { return Ok(()) };
-    db::run_refreshes::delete(&mut *tx, run_id).await?;
+    let was_noted = db::run_refreshes::delete(&mut *tx, run_id).await?;
     let counts = db::test_run_items::count(&mut *tx, run_id).await?;
     db::test_runs::save_counts(&mut *tx, run_id, counts, pass_rate(counts.passed, counts.total)).await?;
     if status == RunStatus::Running
@@ -42,6 +43,10 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
         && let Some(run) = db::test_runs::find(&mut *tx, run_id).await?
     {
         finish(&mut tx, run.project_id, run_id, status.after(RunMove::Complete)?, None).await?;
+    }
+    if status.is_final() && was_noted {
+        // Rows that came after the end: the stored report no longer shows the run as it is.
+        ring(&mut tx, &FinaliseRun { run_id }).await?;
     }
     tx.commit().await?;
     Ok(())

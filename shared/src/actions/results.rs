@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::request_refresh;
@@ -20,7 +20,7 @@ use crate::domain::checkpoint_result::{CheckpointResult, NewCheckpointResult};
 use crate::domain::console_log::{AddedLogs, NewConsoleLog};
 use crate::domain::masking;
 use crate::domain::network_log::NewNetworkLog;
-use crate::domain::script_result::NewScriptResult;
+use crate::domain::script_result::{NewScriptResult, ScriptResult};
 use crate::domain::test_run::RunStatus;
 use crate::domain::test_run_item::{Derived, ItemStatus, Outcome, TestRunItem, derive};
 use crate::domain::test_run_result::{NewTestRunResult, ResultStatus, TestRunResult};
@@ -33,7 +33,7 @@ use crate::error::{Error, FieldError, Result};
 /// [`Error::NotFound`] for an item that the project's run does not have; [`Error::InvalidState`] unless the run is
 /// running and the item unfinished; [`Error::Conflict`] if the attempt has its result; [`Error::Invalid`] for counts
 /// that do not add up and for references to steps that are not there.
-pub async fn submit(db: &PgPool, caller: &Caller, mut body: NewTestRunResult) -> Result<TestRunResult> {
+pub async fn submit(db: impl db::Source<'_>, caller: &Caller, mut body: NewTestRunResult) -> Result<TestRunResult> {
     let counts = body.counts().map_err(Error::Invalid)?;
     let mut tx = db.begin().await?;
     db::test_runs::pass_gate(&mut *tx, body.test_run_id).await?;
@@ -48,15 +48,13 @@ pub async fn submit(db: &PgPool, caller: &Caller, mut body: NewTestRunResult) ->
     let earlier = db::test_run_results::outcomes(&mut *tx, item.id).await?;
     let attempt = next_attempt(&item, &earlier, &body)?;
 
-    let (has_stated_steps, has_stated_checkpoints, has_stated_scripts) =
-        (body.states_steps(), body.states_checkpoints(), body.states_scripts());
+    let stated_counts = body.stated_counts();
     let total_iterations = body.total_iterations.unwrap_or(item.total_iterations);
     let nested = Nested::take(&mut body);
     body.data_row_values = body.data_row_values.map(masking::data_row);
     let now = db::now(&mut *tx).await?;
     let result = body.into_row(Uuid::now_v7(), item.test_case_id, attempt, &counts, now);
-    let row = ResultRow { result: &result, has_stated_steps, has_stated_checkpoints, has_stated_scripts };
-    db::test_run_results::insert(&mut *tx, &row).await?;
+    db::test_run_results::insert(&mut *tx, &ResultRow { result: &result, stated_counts }).await?;
     nested.insert(&mut tx, caller, result.id, now).await?;
 
     settle(&mut tx, &item, &run, total_iterations).await?;
@@ -65,12 +63,12 @@ pub async fn submit(db: &PgPool, caller: &Caller, mut body: NewTestRunResult) ->
     Ok(result)
 }
 
-/// Adds steps to a result; its counts and its item's follow, unless the client stated them.
+/// Adds steps to a result; its counts and its item's follow, but those that the client stated.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the result; [`Error::Conflict`] if a step number is taken.
 pub async fn add_steps(
-    db: &PgPool,
+    db: impl db::Source<'_>,
     caller: &Caller,
     result_id: Uuid,
     steps: Vec<NewTestStepResult>,
@@ -90,7 +88,7 @@ pub async fn add_steps(
 /// # Errors
 /// [`Error::NotFound`] for the result; [`Error::Invalid`] for a step that is not the result's.
 pub async fn add_checkpoint(
-    db: &PgPool,
+    db: impl db::Source<'_>,
     caller: &Caller,
     result_id: Uuid,
     checkpoint: NewCheckpointResult,
@@ -110,7 +108,7 @@ pub async fn add_checkpoint(
 /// # Errors
 /// [`Error::NotFound`] for the result.
 pub async fn add_console_logs(
-    db: &PgPool,
+    db: impl db::Source<'_>,
     caller: &Caller,
     result_id: Uuid,
     logs: Vec<NewConsoleLog>,
@@ -121,6 +119,46 @@ pub async fn add_console_logs(
     let rows: Vec<_> = logs.into_iter().map(|log| log.into_row(result_id, now)).collect();
     db::console_logs::insert(&mut *tx, &rows).await?;
     // A log line is a sign of life, too.
+    request_refresh(&mut tx, item.test_run_id).await?;
+    tx.commit().await?;
+    Ok(AddedLogs { total_added: rows.len() })
+}
+
+/// Adds a script's result to a result; counts follow as for steps.
+///
+/// # Errors
+/// [`Error::NotFound`] for the result; [`Error::Invalid`] for a script that is not the project's.
+pub async fn add_script(
+    db: impl db::Source<'_>,
+    caller: &Caller,
+    result_id: Uuid,
+    script: NewScriptResult,
+) -> Result<ScriptResult> {
+    let mut tx = db.begin().await?;
+    let item = lock_of_result(&mut tx, caller, result_id).await?;
+    let now = db::now(&mut *tx).await?;
+    let mut rows = insert_scripts(&mut tx, caller, result_id, vec![script], |_, field| field.to_owned(), now).await?;
+    db::test_run_results::recount_scripts(&mut *tx, result_id).await?;
+    request_refresh(&mut tx, item.test_run_id).await?;
+    tx.commit().await?;
+    rows.pop().ok_or_else(|| Error::not_found("Test run result", result_id))
+}
+
+/// Adds requests that the browser made to a result.
+///
+/// # Errors
+/// [`Error::NotFound`] for the result.
+pub async fn add_network_logs(
+    db: impl db::Source<'_>,
+    caller: &Caller,
+    result_id: Uuid,
+    logs: Vec<NewNetworkLog>,
+) -> Result<AddedLogs> {
+    let mut tx = db.begin().await?;
+    let item = lock_of_result(&mut tx, caller, result_id).await?;
+    let now = db::now(&mut *tx).await?;
+    let rows: Vec<_> = logs.into_iter().map(|log| log.into_row(result_id, now)).collect();
+    db::network_logs::insert(&mut *tx, &rows).await?;
     request_refresh(&mut tx, item.test_run_id).await?;
     tx.commit().await?;
     Ok(AddedLogs { total_added: rows.len() })
@@ -156,7 +194,15 @@ impl Nested {
                 .await?;
         }
         if !self.scripts.is_empty() {
-            insert_scripts(conn, caller, result_id, self.scripts, now).await?;
+            insert_scripts(
+                conn,
+                caller,
+                result_id,
+                self.scripts,
+                |index, field| format!("scripts[{index}].{field}"),
+                now,
+            )
+            .await?;
         }
         if !self.console_logs.is_empty() {
             let rows: Vec<_> = self.console_logs.into_iter().map(|log| log.into_row(result_id, now)).collect();
@@ -269,18 +315,20 @@ async fn insert_scripts(
     caller: &Caller,
     result_id: Uuid,
     scripts: Vec<NewScriptResult>,
+    field: impl Fn(usize, &str) -> String,
     now: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<Vec<ScriptResult>> {
     let ids: Vec<Uuid> = scripts.iter().filter_map(|script| script.test_script_id).collect();
     let foreign = db::script_results::foreign(&mut *conn, caller.project_id, &ids).await?;
     for (index, script) in scripts.iter().enumerate() {
         if let Some(id) = script.test_script_id.filter(|id| foreign.contains(id)) {
             let message = format!("Test script not found: {id}");
-            return Err(Error::invalid(format!("scripts[{index}].test_script_id"), message));
+            return Err(Error::invalid(field(index, "test_script_id"), message));
         }
     }
     let rows: Vec<_> = scripts.into_iter().map(|script| script.into_row(result_id, now)).collect();
-    Ok(db::script_results::insert(conn, &rows).await?)
+    db::script_results::insert(conn, &rows).await?;
+    Ok(rows)
 }
 
 /// Brings a locked item up to date with its results, and the case's history with them.
@@ -293,6 +341,15 @@ async fn settle(conn: &mut PgConnection, item: &TestRunItem, run: &RunGuard, tot
         db::test_run_items::save_derived(&mut *conn, item.id, &derived, total_iterations).await?;
     }
     write_history(conn, item, run, &derived, &outcomes).await
+}
+
+/// Brings a locked item up to date with the results it has, after something else about it changed.
+pub(super) async fn settle_item(conn: &mut PgConnection, item: &TestRunItem) -> Result<()> {
+    if item.status.is_final() {
+        return Ok(());
+    }
+    let run = db::test_runs::guard(&mut *conn, item.test_run_id).await?;
+    settle(conn, item, &run, item.total_iterations).await
 }
 
 /// Like [`settle`], for rows that came after their result.

@@ -12,8 +12,8 @@ use crate::db::schedules::Advance;
 use crate::db::test_runs::RunOrigin;
 use crate::domain::event::EventType;
 use crate::domain::recurrence::{Due, RepeatType};
-use crate::domain::schedule::{NewSchedule, OverlapPolicy, Schedule, ScheduleStatus};
-use crate::domain::schedule_execution::ExecutionStatus;
+use crate::domain::schedule::{NewSchedule, OverlapPolicy, Schedule, SchedulePatch, ScheduleStatus};
+use crate::domain::schedule_execution::{ExecutionStatus, ScheduleExecution};
 use crate::domain::test_run::{NewTestRun, RunStatus};
 use crate::domain::test_run_item::ItemStatus;
 use crate::error::{Error, FieldError, Result};
@@ -26,7 +26,7 @@ const MAX_FIRE_FAILURES: i32 = 3;
 ///
 /// # Errors
 /// [`Error::Invalid`] naming every wrong timing field, and test cases that the project does not have.
-pub async fn create(db: &PgPool, caller: &Caller, body: NewSchedule) -> Result<Schedule> {
+pub async fn create(db: impl db::Source<'_>, caller: &Caller, body: NewSchedule) -> Result<Schedule> {
     let mut tx = db.begin().await?;
     let now = db::now(&mut *tx).await?;
     let schedule = body.into_row(caller.project_id, caller.user_id, now)?;
@@ -47,6 +47,99 @@ async fn check_cases(conn: &mut PgConnection, caller: &Caller, ids: &[Uuid]) -> 
         .map(|(index, id)| FieldError::new(format!("test_case_ids[{index}]"), format!("Test case not found: {id}")))
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+}
+
+/// Changes a schedule as the body says. Nothing fires by the old plan after this has answered: firing needs the row's lock.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] naming every wrong field; [`Error::InvalidState`] for one that is completed
+/// or cancelled.
+pub async fn update(db: &PgPool, caller: &Caller, id: Uuid, patch: SchedulePatch) -> Result<Schedule> {
+    let mut tx = db.begin().await?;
+    let mut schedule = lock(&mut tx, caller, id).await?;
+    let now = db::now(&mut *tx).await?;
+    // Cases that were deleted since do not stand in the way of other changes.
+    if let Some(Some(ids)) = &patch.test_case_ids {
+        check_cases(&mut tx, caller, ids).await?;
+    }
+    patch.apply(&mut schedule, now)?;
+    save(tx, schedule).await
+}
+
+/// Pauses an active schedule: nothing fires and nothing is missed until it is resumed. A paused one stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::InvalidState`] for one that is completed or cancelled.
+pub async fn pause(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Result<Schedule> {
+    let mut tx = db.begin().await?;
+    let mut schedule = lock(&mut tx, caller, id).await?;
+    match schedule.status {
+        ScheduleStatus::Active => schedule.status = ScheduleStatus::Paused,
+        ScheduleStatus::Paused => return Ok(schedule),
+        ScheduleStatus::Completed | ScheduleStatus::Cancelled => return Err(cannot("pause", &schedule)),
+    }
+    save(tx, schedule).await
+}
+
+/// Resumes a paused schedule with the first due time after now. An active one stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::InvalidState`] for one that is completed or cancelled.
+pub async fn resume(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Result<Schedule> {
+    let mut tx = db.begin().await?;
+    let mut schedule = lock(&mut tx, caller, id).await?;
+    match schedule.status {
+        ScheduleStatus::Paused => schedule.status = ScheduleStatus::Active,
+        ScheduleStatus::Active => return Ok(schedule),
+        ScheduleStatus::Completed | ScheduleStatus::Cancelled => return Err(cannot("resume", &schedule)),
+    }
+    schedule.plan(db::now(&mut *tx).await?)?;
+    save(tx, schedule).await
+}
+
+/// Cancels a schedule and hides it; the runs it made stay.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn delete(db: &PgPool, caller: &Caller, id: Uuid) -> Result<()> {
+    let mut tx = db.begin().await?;
+    lock(&mut tx, caller, id).await?;
+    db::schedules::delete(&mut *tx, id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Fires a schedule once outside its plan, at once, and returns the execution; neither next time nor count move.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::InvalidState`] for one that is cancelled.
+pub async fn run_now(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Result<ScheduleExecution> {
+    let mut tx = db.begin().await?;
+    let schedule = lock(&mut tx, caller, id).await?;
+    if schedule.status == ScheduleStatus::Cancelled {
+        return Err(cannot("run", &schedule));
+    }
+    let now = db::now(&mut *tx).await?;
+    claim(&mut tx, &schedule, now, None).await?;
+    let execution = db::schedule_executions::of_due_time(&mut *tx, id, now).await?;
+    tx.commit().await?;
+    execution.ok_or_else(|| Error::not_found("Schedule", id))
+}
+
+async fn lock(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Schedule> {
+    let schedule = db::schedules::lock_own(conn, caller.project_id, id).await?;
+    schedule.ok_or_else(|| Error::not_found("Schedule", id))
+}
+
+async fn save(mut tx: sqlx::Transaction<'_, sqlx::Postgres>, schedule: Schedule) -> Result<Schedule> {
+    db::schedules::save(&mut *tx, &schedule).await?;
+    let saved = db::schedules::get(&mut *tx, schedule.project_id, schedule.id).await?;
+    tx.commit().await?;
+    saved.ok_or_else(|| Error::not_found("Schedule", schedule.id))
+}
+
+fn cannot(verb: &str, schedule: &Schedule) -> Error {
+    Error::InvalidState(format!("Cannot {verb} schedule: status is '{}'", schedule.status))
 }
 
 /// Fires a schedule if it is due at `now` and nobody else is at it: one transaction that claims the latest due time,
@@ -193,6 +286,7 @@ pub async fn create_run(db: &PgPool, execution_id: Uuid) -> Result<Option<Uuid>>
     db::schedules::set_last_status(&mut *tx, schedule.id, due, running).await?;
     let run = test_runs::insert(&mut tx, &body_for(&schedule, due), origin).await?;
     db::schedule_executions::set_run(&mut *tx, execution_id, run.id).await?;
+    db::schedules::set_last_status(&mut *tx, schedule.id, execution.scheduled_for, ExecutionStatus::Running).await?;
     let cases = db::test_cases::select(
         &mut *tx,
         schedule.project_id,

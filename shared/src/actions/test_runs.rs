@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::db;
 use crate::db::test_runs::RunOrigin;
 use crate::domain::event::EventType;
-use crate::domain::test_run::{NewTestRun, RunMove, RunStatus, StartTestRun, StartedTestRun, TestRun};
+use crate::domain::test_run::{NewTestRun, RunMove, RunStatus, StartTestRun, StartedTestRun, TestRun, TestRunPatch};
 use crate::error::{Error, Result};
 use crate::jobs::{FinaliseRun, ring};
 
@@ -19,7 +19,7 @@ use crate::jobs::{FinaliseRun, ring};
 ///
 /// # Errors
 /// If the database fails.
-pub async fn create(db: &PgPool, caller: &Caller, body: &NewTestRun) -> Result<TestRun> {
+pub async fn create(db: impl db::Source<'_>, caller: &Caller, body: &NewTestRun) -> Result<TestRun> {
     let mut tx = db.begin().await?;
     let origin = RunOrigin {
         project_id: caller.project_id,
@@ -45,7 +45,12 @@ pub(super) async fn insert(conn: &mut PgConnection, body: &NewTestRun, origin: R
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::InvalidState`] if it is in another state or has no test cases.
-pub async fn start(db: &PgPool, caller: &Caller, id: Uuid, command: &StartTestRun) -> Result<StartedTestRun> {
+pub async fn start(
+    db: impl db::Source<'_>,
+    caller: &Caller,
+    id: Uuid,
+    command: &StartTestRun,
+) -> Result<StartedTestRun> {
     let mut tx = db.begin().await?;
     let status = lock(&mut tx, caller.project_id, id).await?.after(RunMove::Start)?;
     let items = db::test_run_items::count(&mut *tx, id).await?.total;
@@ -66,7 +71,7 @@ pub async fn start(db: &PgPool, caller: &Caller, id: Uuid, command: &StartTestRu
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::InvalidState`] if it is not running.
-pub async fn stop(db: &PgPool, caller: &Caller, id: Uuid) -> Result<TestRun> {
+pub async fn stop(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Result<TestRun> {
     end(db, caller, id, RunMove::Stop).await
 }
 
@@ -74,17 +79,47 @@ pub async fn stop(db: &PgPool, caller: &Caller, id: Uuid) -> Result<TestRun> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::InvalidState`] if it has begun.
-pub async fn cancel(db: &PgPool, caller: &Caller, id: Uuid) -> Result<TestRun> {
+pub async fn cancel(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Result<TestRun> {
     end(db, caller, id, RunMove::Cancel).await
 }
 
-async fn end(db: &PgPool, caller: &Caller, id: Uuid, step: RunMove) -> Result<TestRun> {
+async fn end(db: impl db::Source<'_>, caller: &Caller, id: Uuid, step: RunMove) -> Result<TestRun> {
     let mut tx = db.begin().await?;
     let status = lock(&mut tx, caller.project_id, id).await?.after(step)?;
     finish(&mut tx, caller.project_id, id, status, None).await?;
     let run = get(&mut tx, caller.project_id, id).await?;
     tx.commit().await?;
     Ok(run)
+}
+
+/// Changes a run as the body says.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::InvalidState`] for settings that can be changed only while it is pending.
+pub async fn update(db: &PgPool, caller: &Caller, id: Uuid, patch: TestRunPatch) -> Result<TestRun> {
+    let mut tx = db.begin().await?;
+    lock(&mut tx, caller.project_id, id).await?;
+    let mut run = get(&mut tx, caller.project_id, id).await?;
+    patch.apply(&mut run)?;
+    db::test_runs::save(&mut *tx, &run).await?;
+    let run = get(&mut tx, caller.project_id, id).await?;
+    tx.commit().await?;
+    Ok(run)
+}
+
+/// Hides a run at once; one that is under way is cancelled first. Its rows are purged later.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn delete(db: &PgPool, caller: &Caller, id: Uuid) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let status = lock(&mut tx, caller.project_id, id).await?;
+    if !status.is_final() {
+        finish(&mut tx, caller.project_id, id, RunStatus::Cancelled, None).await?;
+    }
+    db::test_runs::delete(&mut *tx, id).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Fails runs that no client worked on for longer than `limit`, and returns how many (decisions, Runs).
@@ -96,9 +131,12 @@ pub async fn fail_silent(db: &PgPool, limit: Duration) -> Result<usize> {
     for (project_id, id) in db::test_runs::silent(db, limit.as_secs_f64()).await? {
         let mut tx = db.begin().await?;
         // Somebody may have been faster, or the client may have come back.
-        let Ok(status) = lock(&mut tx, project_id, id).await.and_then(|status| status.after(RunMove::Fail)) else {
-            continue;
+        let status = match lock(&mut tx, project_id, id).await {
+            Ok(status) => status,
+            Err(Error::NotFound { .. }) => continue,
+            Err(error) => return Err(error),
         };
+        let Ok(status) = status.after(RunMove::Fail) else { continue };
         if !db::test_runs::is_silent(&mut *tx, id, limit.as_secs_f64()).await? {
             continue;
         }

@@ -5,7 +5,8 @@ use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::domain::identity::Role;
+use crate::domain::identity::{ApiToken, Role};
+use crate::domain::page::Page;
 
 /// A token to store.
 #[derive(Debug)]
@@ -95,4 +96,70 @@ pub async fn use_token(db: &PgPool, hash: [u8; 32]) -> sqlx::Result<Option<Calle
             .await?;
     }
     Ok(Some(Caller { token_id: row.id, project_id: row.project_id, user_id: row.user_id, role: row.role }))
+}
+
+/// The project's token with this id, without its secret.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<ApiToken>> {
+    sqlx::query_as!(
+        ApiToken,
+        r#"-- api_tokens.get
+         SELECT id, project_id, user_id, name, role AS "role: Role", token_hint, expires_at, last_used_at, revoked_at,
+             created_at
+         FROM api_tokens
+         WHERE project_id = $1 AND id = $2"#,
+        project_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A page of the project's tokens, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx::Result<Vec<ApiToken>> {
+    sqlx::query_as!(
+        ApiToken,
+        r#"-- api_tokens.list
+         SELECT id, project_id, user_id, name, role AS "role: Role", token_hint, expires_at, last_used_at, revoked_at,
+             created_at
+         FROM api_tokens
+         WHERE project_id = $1
+         ORDER BY created_at DESC, id DESC
+         LIMIT $2 OFFSET $3"#,
+        project_id,
+        page.limit,
+        page.offset,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How many tokens the project has.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- api_tokens.count
+         SELECT count(*) AS "count!" FROM api_tokens WHERE project_id = $1"#,
+        project_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Changes what people call a token.
+///
+/// # Errors
+/// If the database fails.
+pub async fn rename(db: impl PgExecutor<'_>, id: Uuid, name: &str) -> sqlx::Result<()> {
+    sqlx::query!("-- api_tokens.rename\nUPDATE api_tokens SET name = $2 WHERE id = $1", id, name)
+        .execute(db)
+        .await
+        .map(|_| ())
 }

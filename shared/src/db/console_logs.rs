@@ -2,8 +2,18 @@
 
 use sqlx::PgExecutor;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::domain::console_log::ConsoleLog;
+use crate::domain::console_log::LogLevel;
+use crate::domain::page::Page;
+
+macro_rules! columns {
+    () => {
+        "id, test_run_result_id, log_level, message, source, line_number, column_number, stack_trace, step_index, timestamp, \
+         created_at"
+    };
+}
 
 /// Inserts console lines in one statement.
 ///
@@ -18,4 +28,52 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[ConsoleLog]) -> sqlx::Resul
     .execute(db)
     .await
     .map(|_| ())
+}
+
+/// A page of a result's console lines, narrowed by what is given.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    result_id: Uuid,
+    log_level: Option<LogLevel>,
+    step_index: Option<i32>,
+    page: Page,
+) -> sqlx::Result<Vec<ConsoleLog>> {
+    sqlx::query_as(concat!(
+        "-- console_logs.list\nSELECT ",
+        columns!(),
+        " FROM console_logs WHERE test_run_result_id = $1 AND ($2 IS NULL OR log_level = $2) AND ($3 IS NULL OR step_index = $3) \
+          ORDER BY timestamp, id LIMIT $4 OFFSET $5"
+    ))
+    .bind(result_id)
+    .bind(log_level)
+    .bind(step_index)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many there are.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    result_id: Uuid,
+    log_level: Option<LogLevel>,
+    step_index: Option<i32>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- console_logs.count
+         SELECT count(*) AS "count!" FROM console_logs
+         WHERE test_run_result_id = $1 AND ($2::varchar IS NULL OR log_level = $2) AND ($3::integer IS NULL OR step_index = $3)"#,
+        result_id,
+        log_level as Option<LogLevel>,
+        step_index,
+    )
+    .fetch_one(db)
+    .await
 }

@@ -9,6 +9,7 @@ pub mod console_logs;
 pub mod constraints;
 pub mod events;
 pub mod execution_history;
+pub mod idempotency_keys;
 pub mod network_logs;
 pub mod notifications;
 pub mod projects;
@@ -16,13 +17,18 @@ pub mod run_refreshes;
 pub mod schedule_executions;
 pub mod schedules;
 pub mod script_results;
+mod source;
 pub mod test_cases;
 pub mod test_run_items;
+pub mod test_run_reports;
 pub mod test_run_results;
 pub mod test_runs;
+pub mod test_scripts;
 pub mod test_step_results;
 pub mod users;
 pub mod webhooks;
+
+pub use source::Source;
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -2,8 +2,18 @@
 
 use sqlx::PgExecutor;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::domain::network_log::NetworkLog;
+use crate::domain::page::Page;
+
+macro_rules! columns {
+    () => {
+        "id, test_run_result_id, url, method, status_code, status_text, request_headers, response_headers, \
+         request_body_preview, response_body_preview, content_type, content_length, resource_type, timestamp, duration_ms, \
+         ttfb_ms, error_message, step_index, created_at"
+    };
+}
 
 /// Inserts requests in one statement.
 ///
@@ -18,4 +28,52 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[NetworkLog]) -> sqlx::Resul
     .execute(db)
     .await
     .map(|_| ())
+}
+
+/// A page of a result's requests, narrowed by what is given.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    result_id: Uuid,
+    status_code: Option<i32>,
+    step_index: Option<i32>,
+    page: Page,
+) -> sqlx::Result<Vec<NetworkLog>> {
+    sqlx::query_as(concat!(
+        "-- network_logs.list\nSELECT ",
+        columns!(),
+        " FROM network_logs WHERE test_run_result_id = $1 AND ($2 IS NULL OR status_code = $2) AND ($3 IS NULL OR step_index = $3) \
+          ORDER BY timestamp, id LIMIT $4 OFFSET $5"
+    ))
+    .bind(result_id)
+    .bind(status_code)
+    .bind(step_index)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many there are.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    result_id: Uuid,
+    status_code: Option<i32>,
+    step_index: Option<i32>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- network_logs.count
+         SELECT count(*) AS "count!" FROM network_logs
+         WHERE test_run_result_id = $1 AND ($2::integer IS NULL OR status_code = $2) AND ($3::integer IS NULL OR step_index = $3)"#,
+        result_id,
+        status_code,
+        step_index,
+    )
+    .fetch_one(db)
+    .await
 }

@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::domain::identity::Project;
+use crate::domain::identity::{Project, ProjectPatch};
 
 /// Inserts a project and returns it.
 ///
@@ -67,4 +67,33 @@ pub async fn next_run_number(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<
     )
     .fetch_one(db)
     .await
+}
+
+/// Stores the columns of a project that clients may change; absent ones stay. `None` if it is gone.
+///
+/// # Errors
+/// Constraint [`super::constraints::PROJECT_NAME`] if the name is taken.
+pub async fn update(db: impl PgExecutor<'_>, id: Uuid, patch: &ProjectPatch) -> sqlx::Result<Option<Project>> {
+    sqlx::query_as!(
+        Project,
+        "-- projects.update
+         UPDATE projects
+         SET name = coalesce($2, name), description = CASE WHEN $3 THEN $4 ELSE description END, updated_at = now()
+         WHERE id = $1
+         RETURNING id, name, description, created_at, updated_at",
+        id,
+        patch.name,
+        patch.description.is_some(),
+        patch.description.clone().flatten(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Deletes a project with everything in it.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- projects.delete\nDELETE FROM projects WHERE id = $1", id).execute(db).await.map(|_| ())
 }

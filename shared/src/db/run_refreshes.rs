@@ -19,15 +19,32 @@ pub async fn insert(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<bool>
     .map(|done| done.rows_affected() == 1)
 }
 
-/// Takes the note away. Only under the lock that keeps results out, so that none is missed.
+/// Notes every run that a test case is in.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn delete(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<()> {
+pub async fn insert_for_test_case(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- run_refreshes.insert_for_test_case
+         INSERT INTO run_refreshes (run_id)
+         SELECT DISTINCT test_run_id FROM test_run_items WHERE test_case_id = $1
+         ON CONFLICT (run_id) DO NOTHING",
+        test_case_id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Takes the note away, and says whether there was one. Only under the lock that keeps results out, so that none is missed.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<bool> {
     sqlx::query!("-- run_refreshes.delete\nDELETE FROM run_refreshes WHERE run_id = $1", run_id)
         .execute(db)
         .await
-        .map(|_| ())
+        .map(|done| done.rows_affected() == 1)
 }
 
 /// Runs that should have been refreshed by now, noted as rung again.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use crate::domain::page::Page;
 use crate::domain::schedule_execution::{ExecutionStatus, ScheduleExecution};
 
 macro_rules! columns {
@@ -114,6 +115,26 @@ pub async fn of_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Optio
     .await
 }
 
+/// The execution of a due time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_due_time(
+    db: impl PgExecutor<'_>,
+    schedule_id: Uuid,
+    scheduled_for: DateTime<Utc>,
+) -> sqlx::Result<Option<ScheduleExecution>> {
+    sqlx::query_as(concat!(
+        "-- schedule_executions.of_due_time\nSELECT ",
+        columns!(),
+        " FROM schedule_executions WHERE schedule_id = $1 AND scheduled_for = $2"
+    ))
+    .bind(schedule_id)
+    .bind(scheduled_for)
+    .fetch_optional(db)
+    .await
+}
+
 /// Gives a locked execution its run.
 ///
 /// # Errors
@@ -154,6 +175,46 @@ pub async fn finish(
     .execute(db)
     .await
     .map(|_| ())
+}
+
+/// A page of a schedule's executions, newest due time first, narrowed to a status if one is given.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    schedule_id: Uuid,
+    status: Option<ExecutionStatus>,
+    page: Page,
+) -> sqlx::Result<Vec<ScheduleExecution>> {
+    sqlx::query_as(concat!(
+        "-- schedule_executions.list\nSELECT ",
+        columns!(),
+        " FROM schedule_executions WHERE schedule_id = $1 AND ($2 IS NULL OR status = $2) \
+          ORDER BY scheduled_for DESC, id DESC LIMIT $3 OFFSET $4"
+    ))
+    .bind(schedule_id)
+    .bind(status)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many executions of a schedule have this status, or how many there are.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, schedule_id: Uuid, status: Option<ExecutionStatus>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- schedule_executions.count
+         SELECT count(*) AS "count!" FROM schedule_executions
+         WHERE schedule_id = $1 AND ($2::varchar IS NULL OR status = $2)"#,
+        schedule_id,
+        status as Option<ExecutionStatus>,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Executions that should have their run by now, noted as rung again.

@@ -1,7 +1,8 @@
 //! Table `schedules`.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::postgres::Postgres;
+use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::page::Page;
@@ -112,15 +113,93 @@ pub async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Sche
         .await
 }
 
+/// Locks the project's schedule with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_own(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<Schedule>> {
+    sqlx::query_as(concat!(
+        "-- schedules.lock_own\nSELECT ",
+        columns!(),
+        " FROM schedules WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE"
+    ))
+    .bind(project_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// What a list of schedules is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleFilter {
+    /// Only this status.
+    pub status: Option<ScheduleStatus>,
+    /// Only enabled or disabled ones.
+    pub is_enabled: Option<bool>,
+    /// Only this kind.
+    pub repeat_type: Option<RepeatType>,
+    /// Only those due at or after this instant.
+    pub from: Option<DateTime<Utc>>,
+    /// Only those due before this instant.
+    pub before: Option<DateTime<Utc>>,
+}
+
 /// A page of the project's schedules, newest first.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn list(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx::Result<Vec<Schedule>> {
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    filter: &ScheduleFilter,
+    page: Page,
+) -> sqlx::Result<Vec<Schedule>> {
+    let mut query = QueryBuilder::new(concat!("-- schedules.list\nSELECT ", columns!(), " FROM schedules"));
+    push_where(&mut query, project_id, filter);
+    query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(page.limit);
+    query.push(" OFFSET ").push_bind(page.offset);
+    query.build_query_as().fetch_all(db).await
+}
+
+/// How many of the project's schedules the filter lets through.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, project_id: Uuid, filter: &ScheduleFilter) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::new("-- schedules.count\nSELECT count(*) FROM schedules");
+    push_where(&mut query, project_id, filter);
+    query.build_query_scalar().fetch_one(db).await
+}
+
+fn push_where(query: &mut QueryBuilder<Postgres>, project_id: Uuid, filter: &ScheduleFilter) {
+    query.push(" WHERE deleted_at IS NULL AND project_id = ").push_bind(project_id);
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status);
+    }
+    if let Some(is_enabled) = filter.is_enabled {
+        query.push(" AND is_enabled = ").push_bind(is_enabled);
+    }
+    if let Some(repeat_type) = filter.repeat_type {
+        query.push(" AND repeat_type = ").push_bind(repeat_type);
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND next_execution_at >= ").push_bind(from);
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND next_execution_at < ").push_bind(before);
+    }
+}
+
+/// A page of the project's schedules that are due, by the scheduler's own predicate and in its order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn pending(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx::Result<Vec<Schedule>> {
     sqlx::query_as(concat!(
-        "-- schedules.list\nSELECT ",
+        "-- schedules.pending\nSELECT ",
         columns!(),
-        " FROM schedules WHERE project_id = $1 AND deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+        " FROM schedules WHERE project_id = $1 AND status = 'active' AND is_enabled AND deleted_at IS NULL \
+          AND next_execution_at <= clock_timestamp() ORDER BY next_execution_at, id LIMIT $2 OFFSET $3"
     ))
     .bind(project_id)
     .bind(page.limit)
@@ -129,18 +208,86 @@ pub async fn list(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx
     .await
 }
 
-/// How many schedules the project has.
+/// How many of the project's schedules are due.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn count(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<i64> {
+pub async fn count_pending(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"-- schedules.count
-         SELECT count(*) AS "count!" FROM schedules WHERE project_id = $1 AND deleted_at IS NULL"#,
+        r#"-- schedules.count_pending
+         SELECT count(*) AS "count!" FROM schedules
+         WHERE project_id = $1 AND status = 'active' AND is_enabled AND deleted_at IS NULL
+             AND next_execution_at <= clock_timestamp()"#,
         project_id,
     )
     .fetch_one(db)
     .await
+}
+
+/// Stores the columns of a locked schedule that clients may change, and its plan.
+///
+/// # Errors
+/// If the database fails.
+pub async fn save(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.save
+         UPDATE schedules
+         SET schedule_name = $2, suite_path = $3, suite_name = $4, test_case_ids = $5, scheduled_datetime = $6, timezone = $7,
+             repeat_type = $8, repeat_interval = $9, repeat_interval_unit = $10, cron_expression = $11,
+             repeat_days_of_week = $12, repeat_day_of_month = $13, repeat_end_date = $14, max_occurrences = $15,
+             status = $16, is_enabled = $17, parallel_enabled = $18, parallel_count = $19, retry_on_failure = $20,
+             retry_count = $21, notify_on_completion = $22, notify_on_failure = $23, notification_emails = $24,
+             catchup_window_seconds = $25, overlap_policy = $26, next_execution_at = $27, fire_failures = 0,
+             updated_at = now()
+         WHERE id = $1",
+        schedule.id,
+        schedule.schedule_name,
+        schedule.suite_path.as_deref(),
+        schedule.suite_name,
+        schedule.test_case_ids.as_deref(),
+        schedule.scheduled_datetime,
+        schedule.timezone,
+        schedule.repeat_type as RepeatType,
+        schedule.repeat_interval,
+        schedule.repeat_interval_unit as Option<IntervalUnit>,
+        schedule.cron_expression,
+        schedule.repeat_days_of_week.as_deref(),
+        schedule.repeat_day_of_month,
+        schedule.repeat_end_date,
+        schedule.max_occurrences,
+        schedule.status as ScheduleStatus,
+        schedule.is_enabled,
+        schedule.parallel_enabled,
+        schedule.parallel_count,
+        schedule.retry_on_failure,
+        schedule.retry_count,
+        schedule.notify_on_completion,
+        schedule.notify_on_failure,
+        schedule.notification_emails.as_deref(),
+        schedule.catchup_window_seconds,
+        schedule.overlap_policy as OverlapPolicy,
+        schedule.next_execution_at,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Cancels a locked schedule and hides it; the runs it made stay.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.delete
+         UPDATE schedules
+         SET status = 'cancelled', next_execution_at = NULL, deleted_at = now(), updated_at = now()
+         WHERE id = $1",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
 }
 
 /// The schedules that are due, the longest first.

@@ -1,5 +1,6 @@
 //! Table `test_cases`.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -202,5 +203,76 @@ pub async fn select(
         ids,
     )
     .fetch_all(db)
+    .await
+}
+
+/// Locks the project's test case with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<Option<TestCase>> {
+    sqlx::query_as!(
+        TestCase,
+        "-- test_cases.lock
+         SELECT id, project_id, name, suite_path, external_key, description, tags, has_recording, created_at, updated_at
+         FROM test_cases
+         WHERE project_id = $1 AND id = $2
+         FOR UPDATE",
+        project_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Stores the columns of a locked test case that clients may change, and returns when.
+///
+/// # Errors
+/// Constraint [`super::constraints::EXTERNAL_KEY`] if the key is taken.
+pub async fn save(db: impl PgExecutor<'_>, case: &TestCase) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(
+        "-- test_cases.save
+         UPDATE test_cases
+         SET name = $2, suite_path = $3, external_key = $4, description = $5, tags = $6, has_recording = $7,
+             updated_at = now()
+         WHERE id = $1
+         RETURNING updated_at",
+        case.id,
+        case.name,
+        &case.suite_path,
+        case.external_key,
+        case.description,
+        &case.tags,
+        case.has_recording,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Deletes the project's test case with its items, results and history. Returns whether there was one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query!("-- test_cases.delete\nDELETE FROM test_cases WHERE project_id = $1 AND id = $2", project_id, id)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected() == 1)
+}
+
+/// Whether a test case is in a run that has not ended.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_in_use(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- test_cases.is_in_use
+         SELECT EXISTS (
+             SELECT 1 FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id
+             WHERE i.test_case_id = $1 AND r.completed_at IS NULL AND r.deleted_at IS NULL
+         ) AS "in_use!""#,
+        id,
+    )
+    .fetch_one(db)
     .await
 }

@@ -340,3 +340,139 @@ pub async fn first_failures(db: impl PgExecutor<'_>, run_id: Uuid, limit: i64) -
     .fetch_all(db)
     .await
 }
+
+/// The project's item with this id, in this run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    run_id: Uuid,
+    id: Uuid,
+) -> sqlx::Result<Option<TestRunItem>> {
+    let item: Option<TestRunItem> = sqlx::query_as(concat!(
+        "-- test_run_items.get\nSELECT ",
+        columns!(),
+        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
+          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3"
+    ))
+    .bind(project_id)
+    .bind(run_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await?;
+    Ok(item.map(TestRunItem::derived))
+}
+
+/// Whether the project has an item with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn exists(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- test_run_items.exists
+         SELECT EXISTS (
+             SELECT 1 FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id
+             WHERE r.project_id = $1 AND r.deleted_at IS NULL AND i.id = $2
+         ) AS "exists!""#,
+        project_id,
+        id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Stores the columns of a locked item that clients may change.
+///
+/// # Errors
+/// If the database fails.
+pub async fn save(db: impl PgExecutor<'_>, item: &TestRunItem) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_items.save
+         UPDATE test_run_items
+         SET status = $2, total_iterations = $3, error_message = $4, error_screenshot_path = $5, results_folder = $6,
+             completed_at = CASE WHEN $7 THEN coalesce(completed_at, now()) END, updated_at = now()
+         WHERE id = $1",
+        item.id,
+        item.status as ItemStatus,
+        item.total_iterations,
+        item.error_message,
+        item.error_screenshot_path,
+        item.results_folder,
+        item.status.is_final(),
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// The ids of a locked run's items, in execution order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn ids(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- test_run_items.ids
+         SELECT id FROM test_run_items WHERE test_run_id = $1 ORDER BY execution_order",
+        run_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Numbers a locked run's items 1 to n in the order given. The unique order is checked at the end of the transaction.
+///
+/// # Errors
+/// If the database fails.
+pub async fn reorder(db: impl PgExecutor<'_>, run_id: Uuid, ids: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_items.reorder
+         UPDATE test_run_items i
+         SET execution_order = wanted.position, updated_at = now()
+         FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, position)
+         WHERE i.test_run_id = $1 AND i.id = wanted.id AND i.execution_order <> wanted.position",
+        run_id,
+        ids,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Removes an item from a locked run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_run_items.delete\nDELETE FROM test_run_items WHERE id = $1", id).execute(db).await.map(|_| ())
+}
+
+/// Moves up what comes after a test case that is about to go, in every run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn close_gaps(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_items.close_gaps
+         UPDATE test_run_items i
+         SET execution_order = i.execution_order - 1, updated_at = now()
+         FROM test_run_items gone
+         WHERE gone.test_case_id = $1 AND i.test_run_id = gone.test_run_id AND i.execution_order > gone.execution_order",
+        test_case_id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Deletes a test case's items in every run, and their results with them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete_of_case(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_run_items.delete_of_case\nDELETE FROM test_run_items WHERE test_case_id = $1", test_case_id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}

@@ -1,5 +1,7 @@
 //! Table `test_run_results`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
@@ -23,18 +25,14 @@ macro_rules! columns {
     };
 }
 
-/// A result to store, with which families of counts the client stated itself.
+/// A result to store.
 #[derive(Debug, Serialize)]
 pub struct ResultRow<'a> {
     /// The columns that clients see.
     #[serde(flatten)]
     pub result: &'a TestRunResult,
-    /// Later steps do not change the counts.
-    pub has_stated_steps: bool,
-    /// Later checkpoints do not change the counts.
-    pub has_stated_checkpoints: bool,
-    /// Later scripts do not change the counts.
-    pub has_stated_scripts: bool,
+    /// The counts that the client stated itself, by column: rows that come later do not change them.
+    pub stated_counts: Option<BTreeMap<&'static str, i32>>,
 }
 
 /// Inserts a result.
@@ -153,23 +151,34 @@ pub async fn pass_gate(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     .map(|_| ())
 }
 
-/// Counts the steps of a result anew, unless the client stated them.
+/// Counts the steps of a result anew. A count that the client stated stays; a total at least covers its parts.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn recount_steps(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_run_results.recount_steps
-         UPDATE test_run_results t
-         SET total_steps = c.total, passed_steps = c.passed, failed_steps = c.failed, skipped_steps = c.total - c.passed - c.failed,
-             pass_rate = coalesce(round(100.0 * c.passed / nullif(c.total, 0), 2), 0)
-         FROM (
+         WITH counted AS (
              SELECT count(*)::integer AS total, (count(*) FILTER (WHERE status = 'passed'))::integer AS passed,
-                 (count(*) FILTER (WHERE status = 'failed'))::integer AS failed
+                 (count(*) FILTER (WHERE status = 'failed'))::integer AS failed,
+                 (count(*) FILTER (WHERE status = 'skipped'))::integer AS skipped
              FROM test_step_results
              WHERE test_run_result_id = $1
-         ) AS c
-         WHERE t.id = $1 AND NOT t.has_stated_steps",
+         ), parts AS (
+             SELECT coalesce((r.stated_counts ->> 'total_steps')::integer, c.total) AS total,
+                 coalesce((r.stated_counts ->> 'passed_steps')::integer, c.passed) AS passed,
+                 coalesce((r.stated_counts ->> 'failed_steps')::integer, c.failed) AS failed,
+                 coalesce((r.stated_counts ->> 'skipped_steps')::integer, c.skipped) AS skipped
+             FROM test_run_results r, counted c
+             WHERE r.id = $1
+         ), summed AS (
+             SELECT greatest(total, passed + failed + skipped) AS total, passed, failed, skipped FROM parts
+         )
+         UPDATE test_run_results t
+         SET total_steps = s.total, passed_steps = s.passed, failed_steps = s.failed, skipped_steps = s.skipped,
+             pass_rate = coalesce(round(100.0 * s.passed / nullif(s.total, 0), 2), 0)
+         FROM summed s
+         WHERE t.id = $1",
         id,
     )
     .execute(db)
@@ -177,25 +186,105 @@ pub async fn recount_steps(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()
     .map(|_| ())
 }
 
-/// Counts the checkpoints of a result anew, unless the client stated them.
+/// Counts the checkpoints of a result anew; see [`recount_steps`].
 ///
 /// # Errors
 /// If the database fails.
 pub async fn recount_checkpoints(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_run_results.recount_checkpoints
-         UPDATE test_run_results t
-         SET total_checkpoints = c.total, passed_checkpoints = c.passed, failed_checkpoints = c.total - c.passed,
-             checkpoint_pass_rate = coalesce(round(100.0 * c.passed / nullif(c.total, 0), 2), 0)
-         FROM (
-             SELECT count(*)::integer AS total, (count(*) FILTER (WHERE status = 'passed'))::integer AS passed
+         WITH counted AS (
+             SELECT count(*)::integer AS total, (count(*) FILTER (WHERE status = 'passed'))::integer AS passed,
+                 (count(*) FILTER (WHERE status = 'failed'))::integer AS failed
              FROM checkpoint_results
              WHERE test_run_result_id = $1
-         ) AS c
-         WHERE t.id = $1 AND NOT t.has_stated_checkpoints",
+         ), parts AS (
+             SELECT coalesce((r.stated_counts ->> 'total_checkpoints')::integer, c.total) AS total,
+                 coalesce((r.stated_counts ->> 'passed_checkpoints')::integer, c.passed) AS passed,
+                 coalesce((r.stated_counts ->> 'failed_checkpoints')::integer, c.failed) AS failed
+             FROM test_run_results r, counted c
+             WHERE r.id = $1
+         ), summed AS (
+             SELECT greatest(total, passed + failed) AS total, passed, failed FROM parts
+         )
+         UPDATE test_run_results t
+         SET total_checkpoints = s.total, passed_checkpoints = s.passed, failed_checkpoints = s.failed,
+             checkpoint_pass_rate = coalesce(round(100.0 * s.passed / nullif(s.total, 0), 2), 0)
+         FROM summed s
+         WHERE t.id = $1",
         id,
     )
     .execute(db)
     .await
     .map(|_| ())
+}
+
+/// Counts the scripts of a result anew; see [`recount_steps`].
+///
+/// # Errors
+/// If the database fails.
+pub async fn recount_scripts(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_run_results.recount_scripts
+         WITH counted AS (
+             SELECT k.kind,
+                 coalesce((r.stated_counts ->> ('total_' || k.kind || '_scripts'))::integer, count(s.id)::integer) AS total,
+                 coalesce((r.stated_counts ->> ('passed_' || k.kind || '_scripts'))::integer,
+                     (count(s.id) FILTER (WHERE s.status = 'passed'))::integer) AS passed,
+                 coalesce((r.stated_counts ->> ('failed_' || k.kind || '_scripts'))::integer,
+                     (count(s.id) FILTER (WHERE s.status = 'failed'))::integer) AS failed,
+                 coalesce(bool_or(k.kind = 'pre' AND s.status = 'failed' AND s.is_critical), FALSE) AS aborted
+             FROM test_run_results r
+             CROSS JOIN (VALUES ('pre', 'pre_execution'), ('post', 'post_execution'), ('on_demand', 'on_demand')) AS k (kind, type)
+             LEFT JOIN script_results s ON s.test_run_result_id = r.id AND s.script_type = k.type
+             WHERE r.id = $1
+             GROUP BY k.kind, r.stated_counts
+         )
+         UPDATE test_run_results t
+         SET total_pre_scripts = greatest(pre.total, pre.passed + pre.failed),
+             passed_pre_scripts = pre.passed, failed_pre_scripts = pre.failed,
+             total_post_scripts = greatest(post.total, post.passed + post.failed),
+             passed_post_scripts = post.passed, failed_post_scripts = post.failed,
+             total_on_demand_scripts = greatest(other.total, other.passed + other.failed),
+             passed_on_demand_scripts = other.passed, failed_on_demand_scripts = other.failed,
+             pre_script_aborted = t.pre_script_aborted OR pre.aborted
+         FROM counted pre, counted post, counted other
+         WHERE t.id = $1 AND pre.kind = 'pre' AND post.kind = 'post' AND other.kind = 'on_demand'",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// A page of an item's results, by iteration and attempt.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list_of_item(db: impl PgExecutor<'_>, item_id: Uuid, page: Page) -> sqlx::Result<Vec<TestRunResult>> {
+    sqlx::query_as(concat!(
+        "-- test_run_results.list_of_item\nSELECT ",
+        columns!(),
+        " FROM test_run_results t WHERE t.test_run_item_id = $1 \
+          ORDER BY t.iteration_number NULLS FIRST, t.retry_attempt, t.id LIMIT $2 OFFSET $3"
+    ))
+    .bind(item_id)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many results an item has.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_of_item(db: impl PgExecutor<'_>, item_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- test_run_results.count_of_item
+         SELECT count(*) AS "count!" FROM test_run_results WHERE test_run_item_id = $1"#,
+        item_id,
+    )
+    .fetch_one(db)
+    .await
 }

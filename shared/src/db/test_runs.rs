@@ -400,6 +400,17 @@ pub async fn set_finalised(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()
         .map(|_| ())
 }
 
+/// Notes where a run's report is. Not a change of the run, so `updated_at` stays: the report shows the run as of that time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_report_path(db: impl PgExecutor<'_>, id: Uuid, path: &str) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.set_report_path\nUPDATE test_runs SET report_path = $2 WHERE id = $1", id, path)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
 /// Runs that a client or nobody works on and that were silent for longer than `limit_seconds`, the longest first.
 ///
 /// # Errors
@@ -456,4 +467,75 @@ pub async fn take_unfinalised(db: impl PgExecutor<'_>, rung_before: DateTime<Utc
     )
     .fetch_all(db)
     .await
+}
+
+/// Stores the columns of a locked run that clients may change.
+///
+/// # Errors
+/// If the database fails.
+pub async fn save(db: impl PgExecutor<'_>, run: &TestRun) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_runs.save
+         UPDATE test_runs
+         SET run_name = $2, suite_path = $3, suite_name = $4, parallel_enabled = $5, parallel_count = $6,
+             retry_on_failure = $7, retry_count = $8, browser_name = $9, browser_version = $10, os_name = $11,
+             os_version = $12, viewport_width = $13, viewport_height = $14, results_folder = $15, tags = $16, notes = $17,
+             updated_at = now()
+         WHERE id = $1",
+        run.id,
+        run.run_name,
+        run.suite_path.as_deref(),
+        run.suite_name,
+        run.parallel_enabled,
+        run.parallel_count,
+        run.retry_on_failure,
+        run.retry_count,
+        run.browser_name,
+        run.browser_version,
+        run.os_name,
+        run.os_version,
+        run.viewport_width,
+        run.viewport_height,
+        run.results_folder,
+        run.tags.as_deref(),
+        run.notes,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Hides a run from every endpoint; its rows are purged later.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.delete\nUPDATE test_runs SET deleted_at = now(), updated_at = now() WHERE id = $1", id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
+/// Deletes the rows of runs that have been hidden for longer than `keep_seconds`, at most `limit` runs, with all that
+/// hangs on them. Returns how many runs went.
+///
+/// # Errors
+/// If the database fails.
+pub async fn purge(db: impl PgExecutor<'_>, keep_seconds: f64, limit: i64) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- test_runs.purge
+         DELETE FROM test_runs
+         WHERE id IN (
+             SELECT id FROM test_runs
+             WHERE deleted_at < now() - make_interval(secs => $1)
+             ORDER BY deleted_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )",
+        keep_seconds,
+        limit,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
 }

@@ -4,7 +4,17 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::domain::page::Page;
+use crate::domain::test_run_result::ResultStatus;
 use crate::domain::test_step_result::TestStepResult;
+
+macro_rules! columns {
+    () => {
+        "id, test_run_result_id, step_number, action, description, status, started_at, completed_at, duration_ms, selector, \
+         element_html, input_value, screenshot_path, screenshot_url, error_message, error_stack_trace, playwright_code, \
+         window_id, window_title, created_at"
+    };
+}
 
 /// Inserts steps in one statement.
 ///
@@ -53,5 +63,62 @@ pub async fn belongs(db: impl PgExecutor<'_>, result_id: Uuid, id: Uuid) -> sqlx
         id,
     )
     .fetch_one(db)
+    .await
+}
+
+/// A page of a result's steps, by number, narrowed to a status if one is given.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    result_id: Uuid,
+    status: Option<ResultStatus>,
+    page: Page,
+) -> sqlx::Result<Vec<TestStepResult>> {
+    sqlx::query_as(concat!(
+        "-- test_step_results.list\nSELECT ",
+        columns!(),
+        " FROM test_step_results WHERE test_run_result_id = $1 AND ($2 IS NULL OR status = $2) \
+          ORDER BY step_number LIMIT $3 OFFSET $4"
+    ))
+    .bind(result_id)
+    .bind(status)
+    .bind(page.limit)
+    .bind(page.offset)
+    .fetch_all(db)
+    .await
+}
+
+/// How many steps of a result have this status, or how many there are.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count(db: impl PgExecutor<'_>, result_id: Uuid, status: Option<ResultStatus>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- test_step_results.count
+         SELECT count(*) AS "count!"
+         FROM test_step_results
+         WHERE test_run_result_id = $1 AND ($2::varchar IS NULL OR status = $2)"#,
+        result_id,
+        status as Option<ResultStatus>,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A result's step with this number.
+///
+/// # Errors
+/// If the database fails.
+pub async fn get(db: impl PgExecutor<'_>, result_id: Uuid, step_number: i32) -> sqlx::Result<Option<TestStepResult>> {
+    sqlx::query_as(concat!(
+        "-- test_step_results.get\nSELECT ",
+        columns!(),
+        " FROM test_step_results WHERE test_run_result_id = $1 AND step_number = $2"
+    ))
+    .bind(result_id)
+    .bind(step_number)
+    .fetch_optional(db)
     .await
 }

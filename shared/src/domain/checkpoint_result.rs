@@ -116,6 +116,7 @@ pub struct NewCheckpointResult {
     pub actual_properties: Option<Value>,
     /// The names of the properties that failed.
     #[garde(custom(text(1_000)))]
+    #[schema(max_length = 1000)]
     pub failed_properties: Option<Vec<String>>,
     /// Property by property.
     #[garde(skip)]
@@ -142,6 +143,7 @@ pub struct NewCheckpointResult {
     pub diff_percentage: Option<Decimal>,
     /// What went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_message: Option<String>,
 }
 

@@ -61,6 +61,7 @@ pub struct NewConsoleLog {
     pub log_level: LogLevel,
     /// The text.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub message: String,
     /// At most 500 characters.
     #[garde(custom(text(500)))]
@@ -76,6 +77,7 @@ pub struct NewConsoleLog {
     pub column_number: Option<i32>,
     /// For errors.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub stack_trace: Option<String>,
     /// During which step.
     #[garde(custom(count))]

@@ -81,9 +81,11 @@ pub struct NewNetworkLog {
     pub response_headers: Option<Value>,
     /// The beginning of the body.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub request_body_preview: Option<String>,
     /// The beginning of the body.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub response_body_preview: Option<String>,
     /// At most 200 characters.
     #[garde(custom(text(200)))]
@@ -110,6 +112,7 @@ pub struct NewNetworkLog {
     pub ttfb_ms: Option<i64>,
     /// What went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_message: Option<String>,
     /// During which step.
     #[garde(custom(count))]

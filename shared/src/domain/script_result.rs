@@ -89,12 +89,15 @@ pub struct NewScriptResult {
     pub duration_ms: Option<i64>,
     /// What it printed.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub stdout: Option<String>,
     /// What it complained of.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub stderr: Option<String>,
     /// What went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_message: Option<String>,
     /// Whether its failure aborts the test; default false.
     #[serde(default)]

@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::patch::{Nullable, not_null, nullable, set};
 use super::validation::{MAX_ROWS, filled, labels, some_rows, suite, text};
 
 /// A test case as stored and as shown.
@@ -43,7 +44,7 @@ pub struct NewTestCase {
     pub name: String,
     /// At most 32 elements, from the root down.
     #[garde(custom(suite))]
-    #[schema(max_items = 32, example = json!(["ROOT", "Regression", "Smoke"]))]
+    #[schema(max_items = 32, min_length = 1, max_length = 255, example = json!(["ROOT", "Regression", "Smoke"]))]
     pub suite_path: Option<Vec<String>>,
     /// The caller's own key, at most 500 characters, unique in the project.
     #[garde(custom(filled(500)))]
@@ -51,10 +52,11 @@ pub struct NewTestCase {
     pub external_key: Option<String>,
     /// Free text.
     #[garde(custom(text(100_000)))]
+    #[schema(max_length = 100000)]
     pub description: Option<String>,
     /// At most 50 labels of 64 characters.
     #[garde(custom(labels))]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, min_length = 1, max_length = 64)]
     pub tags: Option<Vec<String>>,
     /// Default true.
     #[garde(skip)]
@@ -79,4 +81,51 @@ pub struct BulkTestCases {
     pub total_created: i64,
     /// How many existed before.
     pub total_updated: i64,
+}
+
+/// The body that changes a test case: absent fields keep their values, null clears those that may be null.
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
+pub struct TestCasePatch {
+    /// 1 to 255 characters.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(filled(255)))]
+    #[schema(nullable = false, min_length = 1, max_length = 255)]
+    pub name: Option<String>,
+    /// At most 32 elements, from the root down.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(suite))]
+    #[schema(nullable = false, max_items = 32, min_length = 1, max_length = 255)]
+    pub suite_path: Option<Vec<String>>,
+    /// At most 500 characters, unique in the project.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(filled(500)))]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub external_key: Nullable<String>,
+    /// Free text.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(100_000)))]
+    #[schema(value_type = Option<String>, max_length = 100000)]
+    pub description: Nullable<String>,
+    /// At most 50 labels of 64 characters.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(labels))]
+    #[schema(nullable = false, max_items = 50, min_length = 1, max_length = 64)]
+    pub tags: Option<Vec<String>>,
+    /// Whether the case can be executed.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(skip)]
+    #[schema(nullable = false)]
+    pub has_recording: Option<bool>,
+}
+
+impl TestCasePatch {
+    /// Changes a test case as the body says.
+    pub fn apply(self, case: &mut TestCase) {
+        set(&mut case.name, self.name);
+        set(&mut case.suite_path, self.suite_path);
+        set(&mut case.external_key, self.external_key);
+        set(&mut case.description, self.description);
+        set(&mut case.tags, self.tags);
+        set(&mut case.has_recording, self.has_recording);
+    }
 }

@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::patch::{Nullable, not_null, nullable, set};
 use super::text_enum::text_enum;
 use super::validation::{between, filled, labels, suite, text};
 use crate::error::{Error, Result};
@@ -169,7 +170,7 @@ pub struct NewTestRun {
     pub run_name: Option<String>,
     /// At most 32 elements, from the root down.
     #[garde(custom(suite))]
-    #[schema(max_items = 32, example = json!(["ROOT", "Regression", "Smoke"]))]
+    #[schema(max_items = 32, min_length = 1, max_length = 255, example = json!(["ROOT", "Regression", "Smoke"]))]
     pub suite_path: Option<Vec<String>>,
     /// At most 255 characters.
     #[garde(custom(text(255)))]
@@ -195,10 +196,11 @@ pub struct NewTestRun {
     pub results_folder: Option<String>,
     /// At most 50 labels of 64 characters.
     #[garde(custom(labels))]
-    #[schema(max_items = 50, example = json!(["smoke", "daily"]))]
+    #[schema(max_items = 50, min_length = 1, max_length = 64, example = json!(["smoke", "daily"]))]
     pub tags: Option<Vec<String>>,
     /// Free text.
     #[garde(custom(text(100_000)))]
+    #[schema(max_length = 100000)]
     pub notes: Option<String>,
 }
 
@@ -243,6 +245,124 @@ pub struct StartedTestRun {
     /// How many test cases it has, in words.
     #[schema(example = "Test run started with 3 test cases")]
     pub message: String,
+}
+
+/// The body that changes a run: absent fields keep their values, null clears those that may be null.
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
+pub struct TestRunPatch {
+    /// 1 to 255 characters.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(filled(255)))]
+    #[schema(nullable = false, min_length = 1, max_length = 255)]
+    pub run_name: Option<String>,
+    /// At most 32 elements, from the root down.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(suite))]
+    #[schema(value_type = Option<Vec<String>>, max_items = 32, min_length = 1, max_length = 255)]
+    pub suite_path: Nullable<Vec<String>>,
+    /// At most 255 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(255)))]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    pub suite_name: Nullable<String>,
+    /// Only while the run is pending.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(skip)]
+    #[schema(nullable = false)]
+    pub parallel_enabled: Option<bool>,
+    /// 1 to 10; only while the run is pending.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(between(1, 10)))]
+    #[schema(nullable = false, minimum = 1, maximum = 10)]
+    pub parallel_count: Option<i32>,
+    /// Only while the run is pending.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(skip)]
+    #[schema(nullable = false)]
+    pub retry_on_failure: Option<bool>,
+    /// 0 to 10; only while the run is pending.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(between(0, 10)))]
+    #[schema(nullable = false, minimum = 0, maximum = 10)]
+    pub retry_count: Option<i32>,
+    /// At most 50 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(50)))]
+    #[schema(value_type = Option<String>, max_length = 50)]
+    pub browser_name: Nullable<String>,
+    /// At most 50 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(50)))]
+    #[schema(value_type = Option<String>, max_length = 50)]
+    pub browser_version: Nullable<String>,
+    /// At most 100 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(100)))]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    pub os_name: Nullable<String>,
+    /// At most 50 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(50)))]
+    #[schema(value_type = Option<String>, max_length = 50)]
+    pub os_version: Nullable<String>,
+    /// Pixels: 1 to 100,000.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(between(1, 100_000)))]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]
+    pub viewport_width: Nullable<i32>,
+    /// Pixels: 1 to 100,000.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(between(1, 100_000)))]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]
+    pub viewport_height: Nullable<i32>,
+    /// At most 500 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(500)))]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub results_folder: Nullable<String>,
+    /// At most 50 labels of 64 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(labels))]
+    #[schema(value_type = Option<Vec<String>>, max_items = 50, min_length = 1, max_length = 64)]
+    pub tags: Nullable<Vec<String>>,
+    /// Free text.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(100_000)))]
+    #[schema(value_type = Option<String>, max_length = 100000)]
+    pub notes: Nullable<String>,
+}
+
+impl TestRunPatch {
+    /// Changes a run as the body says.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it would change how a run executes that is not pending any more.
+    pub fn apply(self, run: &mut TestRun) -> Result<()> {
+        let before = (run.parallel_enabled, run.parallel_count, run.retry_on_failure, run.retry_count);
+        set(&mut run.run_name, self.run_name);
+        set(&mut run.suite_path, self.suite_path);
+        set(&mut run.suite_name, self.suite_name);
+        set(&mut run.parallel_enabled, self.parallel_enabled);
+        set(&mut run.parallel_count, self.parallel_count);
+        set(&mut run.retry_on_failure, self.retry_on_failure);
+        set(&mut run.retry_count, self.retry_count);
+        set(&mut run.browser_name, self.browser_name);
+        set(&mut run.browser_version, self.browser_version);
+        set(&mut run.os_name, self.os_name);
+        set(&mut run.os_version, self.os_version);
+        set(&mut run.viewport_width, self.viewport_width);
+        set(&mut run.viewport_height, self.viewport_height);
+        set(&mut run.results_folder, self.results_folder);
+        set(&mut run.tags, self.tags);
+        set(&mut run.notes, self.notes);
+        let after = (run.parallel_enabled, run.parallel_count, run.retry_on_failure, run.retry_count);
+        // A client may put back what it got.
+        if before != after && run.status != RunStatus::Pending {
+            let sentence = format!("Cannot change parallel or retry settings: status is '{}'", run.status);
+            return Err(Error::InvalidState(sentence));
+        }
+        Ok(())
+    }
 }
 
 text_enum! {

@@ -8,10 +8,11 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::patch::{Nullable, not_null, nullable, set};
 use super::statistics::pass_rate;
 use super::test_run_result::ResultStatus;
 use super::text_enum::text_enum;
-use super::validation::{MAX_ROWS, some_rows};
+use super::validation::{MAX_ROWS, between, some_rows, text};
 
 text_enum! {
     /// Where an item is in its life (specification, Test Run Item Status).
@@ -157,6 +158,60 @@ pub struct NewTestRunItems {
     #[garde(custom(some_rows(MAX_ROWS)))]
     #[schema(min_items = 1, max_items = 1000)]
     pub test_case_ids: Vec<Uuid>,
+}
+
+/// The body that changes an item: absent fields keep their values, null clears those that may be null.
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
+pub struct TestRunItemPatch {
+    /// Its new place, from 1; the others move up or down. Only while the run is pending.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(between(1, i32::MAX)))]
+    #[schema(nullable = false, minimum = 1)]
+    pub execution_order: Option<i32>,
+    /// `skipped` or `no_run`, for an item that is not final.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(skip)]
+    #[schema(nullable = false)]
+    pub status: Option<ItemStatus>,
+    /// How many iterations a data-driven item has: 1 to 1,000,000.
+    #[serde(default, deserialize_with = "not_null")]
+    #[garde(custom(between(0, 1_000_000)))]
+    #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
+    pub total_iterations: Option<i32>,
+    /// What went wrong.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(1_000_000)))]
+    #[schema(value_type = Option<String>, max_length = 1000000)]
+    pub error_message: Nullable<String>,
+    /// At most 500 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(500)))]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub error_screenshot_path: Nullable<String>,
+    /// At most 500 characters.
+    #[serde(default, with = "nullable")]
+    #[garde(custom(text(500)))]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub results_folder: Nullable<String>,
+}
+
+impl TestRunItemPatch {
+    /// Changes what is told about an item. Place and status have rules of their own.
+    pub fn apply(self, item: &mut TestRunItem) {
+        set(&mut item.total_iterations, self.total_iterations);
+        set(&mut item.error_message, self.error_message);
+        set(&mut item.error_screenshot_path, self.error_screenshot_path);
+        set(&mut item.results_folder, self.results_folder);
+    }
+}
+
+/// The body that puts a run's items into a new order.
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
+pub struct ReorderItems {
+    /// Every item of the run, once, in the new order; at most 100,000.
+    #[garde(custom(some_rows(100_000)))]
+    #[schema(min_items = 1, max_items = 100_000)]
+    pub item_ids: Vec<Uuid>,
 }
 
 /// What a bulk addition did.

@@ -1,5 +1,7 @@
 //! Results: one execution of an item, and everything it left behind.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use rust_decimal::Decimal;
@@ -16,7 +18,9 @@ use super::script_result::{NewScriptResult, ScriptType};
 use super::statistics::pass_rate;
 use super::test_step_result::NewTestStepResult;
 use super::text_enum::text_enum;
-use super::validation::{MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, duration, instant, rate, stored, text};
+use super::validation::{
+    MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, duration, instant, rate, row_count, stored, text,
+};
 use crate::error::FieldError;
 
 text_enum! {
@@ -171,89 +175,90 @@ pub struct NewTestRunResult {
     #[schema(minimum = 0)]
     pub duration_ms: Option<i64>,
     /// Steps.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_steps: Option<i32>,
     /// Steps that passed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub passed_steps: Option<i32>,
     /// Steps that failed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub failed_steps: Option<i32>,
     /// Steps that were skipped.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub skipped_steps: Option<i32>,
     /// Checked to be 0 to 100, and computed from the counts.
     #[garde(custom(rate))]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub pass_rate: Option<Decimal>,
     /// Checkpoints.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_checkpoints: Option<i32>,
     /// Checkpoints that passed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub passed_checkpoints: Option<i32>,
     /// Checkpoints that failed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub failed_checkpoints: Option<i32>,
     /// Checked to be 0 to 100, and computed from the counts.
     #[garde(custom(rate))]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub checkpoint_pass_rate: Option<Decimal>,
     /// Scripts before the test.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_pre_scripts: Option<i32>,
     /// … that passed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub passed_pre_scripts: Option<i32>,
     /// … that failed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub failed_pre_scripts: Option<i32>,
     /// Scripts after the test.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_post_scripts: Option<i32>,
     /// … that passed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub passed_post_scripts: Option<i32>,
     /// … that failed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub failed_post_scripts: Option<i32>,
     /// Scripts attached to steps.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_on_demand_scripts: Option<i32>,
     /// … that passed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub passed_on_demand_scripts: Option<i32>,
     /// … that failed.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub failed_on_demand_scripts: Option<i32>,
     /// A critical script before the test failed; default: as the nested scripts say.
     #[garde(skip)]
     pub pre_script_aborted: Option<bool>,
     /// Accessibility violations found.
-    #[garde(custom(count))]
-    #[schema(minimum = 0)]
+    #[garde(custom(row_count))]
+    #[schema(minimum = 0, maximum = 1000000)]
     pub total_accessibility_violations: Option<i32>,
     /// Per page.
     #[garde(skip)]
     pub accessibility_results: Option<Value>,
     /// What went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_message: Option<String>,
     /// In which step.
     #[garde(custom(count))]
@@ -386,34 +391,29 @@ pub struct ResultCounts {
 }
 
 impl NewTestRunResult {
-    /// Whether the client stated any count of steps itself, so that later steps do not change them.
+    /// The counts that the client stated itself, by column; the others follow the rows, also those that come later.
     #[must_use]
-    pub fn states_steps(&self) -> bool {
-        [self.total_steps, self.passed_steps, self.failed_steps, self.skipped_steps].iter().any(Option::is_some)
-    }
-
-    /// Likewise for checkpoints.
-    #[must_use]
-    pub fn states_checkpoints(&self) -> bool {
-        [self.total_checkpoints, self.passed_checkpoints, self.failed_checkpoints].iter().any(Option::is_some)
-    }
-
-    /// Likewise for scripts.
-    #[must_use]
-    pub fn states_scripts(&self) -> bool {
-        [
-            self.total_pre_scripts,
-            self.passed_pre_scripts,
-            self.failed_pre_scripts,
-            self.total_post_scripts,
-            self.passed_post_scripts,
-            self.failed_post_scripts,
-            self.total_on_demand_scripts,
-            self.passed_on_demand_scripts,
-            self.failed_on_demand_scripts,
-        ]
-        .iter()
-        .any(Option::is_some)
+    pub fn stated_counts(&self) -> Option<BTreeMap<&'static str, i32>> {
+        let counts = [
+            ("total_steps", self.total_steps),
+            ("passed_steps", self.passed_steps),
+            ("failed_steps", self.failed_steps),
+            ("skipped_steps", self.skipped_steps),
+            ("total_checkpoints", self.total_checkpoints),
+            ("passed_checkpoints", self.passed_checkpoints),
+            ("failed_checkpoints", self.failed_checkpoints),
+            ("total_pre_scripts", self.total_pre_scripts),
+            ("passed_pre_scripts", self.passed_pre_scripts),
+            ("failed_pre_scripts", self.failed_pre_scripts),
+            ("total_post_scripts", self.total_post_scripts),
+            ("passed_post_scripts", self.passed_post_scripts),
+            ("failed_post_scripts", self.failed_post_scripts),
+            ("total_on_demand_scripts", self.total_on_demand_scripts),
+            ("passed_on_demand_scripts", self.passed_on_demand_scripts),
+            ("failed_on_demand_scripts", self.failed_on_demand_scripts),
+        ];
+        let stated: BTreeMap<_, _> = counts.into_iter().filter_map(|(name, count)| Some((name, count?))).collect();
+        (!stated.is_empty()).then_some(stated)
     }
 
     /// Every count, stated or derived from the nested rows.
@@ -559,7 +559,7 @@ mod tests {
         let counts = body.counts().expect("consistent");
         assert_eq!(counts.steps, Counts { total: 2, passed: 1, failed: 0, skipped: 1 });
         assert_eq!(counts.pre_scripts, Counts { total: 1, passed: 0, failed: 1, skipped: 0 });
-        assert!(!body.states_steps());
+        assert_eq!(body.stated_counts(), None);
         let row = body.into_row(Uuid::nil(), Uuid::nil(), 0, &counts, DateTime::UNIX_EPOCH);
         assert!(row.pre_script_aborted);
         assert_eq!(row.pass_rate.to_string(), "50");

@@ -69,6 +69,7 @@ pub struct NewTestStepResult {
     pub action: String,
     /// Free text.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub description: Option<String>,
     /// How it ended.
     #[garde(skip)]
@@ -89,9 +90,11 @@ pub struct NewTestStepResult {
     pub selector: Option<String>,
     /// The element's HTML.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub element_html: Option<String>,
     /// What was typed. Masked before it is stored where the selector names a password field.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub input_value: Option<String>,
     /// At most 500 characters.
     #[garde(custom(text(500)))]
@@ -103,12 +106,15 @@ pub struct NewTestStepResult {
     pub screenshot_url: Option<String>,
     /// What went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_message: Option<String>,
     /// Where it went wrong.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub error_stack_trace: Option<String>,
     /// The step as Playwright code.
     #[garde(custom(text(1_000_000)))]
+    #[schema(max_length = 1000000)]
     pub playwright_code: Option<String>,
     /// At most 100 characters.
     #[garde(custom(text(100)))]

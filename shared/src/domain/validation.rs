@@ -9,6 +9,10 @@ use garde::Error;
 pub const MAX_TAGS: usize = 50;
 /// Longest label, in characters.
 pub const MAX_TAG_CHARS: usize = 64;
+/// Longest name in a suite path, in characters.
+pub const MAX_SUITE_NAME_CHARS: usize = 255;
+/// Longest mail address, in characters.
+pub const MAX_ADDRESS_CHARS: usize = 320;
 /// Deepest suite path, in elements.
 pub const MAX_SUITE_DEPTH: usize = 32;
 /// Most rows of one kind in a bulk request or nested in a result.
@@ -62,14 +66,32 @@ pub fn filled<T: Texts>(max: usize) -> impl FnOnce(&T, &()) -> garde::Result {
     }
 }
 
-/// Labels: at most [`MAX_TAGS`] names of at most [`MAX_TAG_CHARS`] characters.
-pub fn labels(value: &Option<Vec<String>>, (): &()) -> garde::Result {
-    names(value.as_deref(), MAX_TAGS, MAX_TAG_CHARS, "tags")
+/// A value that holds a list of texts, or none.
+pub trait List {
+    /// The list, if there is one.
+    fn list(&self) -> Option<&[String]>;
 }
 
-/// A suite path: at most [`MAX_SUITE_DEPTH`] names of at most 255 characters.
-pub fn suite(value: &Option<Vec<String>>, (): &()) -> garde::Result {
-    names(value.as_deref(), MAX_SUITE_DEPTH, 255, "elements")
+impl List for Option<Vec<String>> {
+    fn list(&self) -> Option<&[String]> {
+        self.as_deref()
+    }
+}
+
+impl List for Option<Option<Vec<String>>> {
+    fn list(&self) -> Option<&[String]> {
+        self.as_ref().and_then(|list| list.as_deref())
+    }
+}
+
+/// Labels: at most [`MAX_TAGS`] names of at most [`MAX_TAG_CHARS`] characters.
+pub fn labels<T: List>(value: &T, (): &()) -> garde::Result {
+    names(value.list(), MAX_TAGS, MAX_TAG_CHARS, "tags")
+}
+
+/// A suite path: at most [`MAX_SUITE_DEPTH`] names of at most [`MAX_SUITE_NAME_CHARS`] characters.
+pub fn suite<T: List>(value: &T, (): &()) -> garde::Result {
+    names(value.list(), MAX_SUITE_DEPTH, MAX_SUITE_NAME_CHARS, "elements")
 }
 
 fn names(value: Option<&[String]>, max: usize, max_chars: usize, what: &str) -> garde::Result {
@@ -101,20 +123,25 @@ pub fn some_rows<T>(max: usize) -> impl FnOnce(&Vec<T>, &()) -> garde::Result {
 }
 
 /// Mail addresses: at most [`MAX_RECIPIENTS`], each with exactly one `@`, a host, and no white space.
-pub fn recipients(value: &Option<Vec<String>>, (): &()) -> garde::Result {
-    let Some(value) = value else { return Ok(()) };
+pub fn recipients<T: List>(value: &T, (): &()) -> garde::Result {
+    let Some(value) = value.list() else { return Ok(()) };
     if value.len() > MAX_RECIPIENTS {
         return Err(Error::new(format!("Must have at most {MAX_RECIPIENTS} recipients")));
     }
     value.iter().try_for_each(|address| email(address))
 }
 
-/// One mail address of at most 320 characters.
+/// A mail address in a body.
+pub fn address<T: Texts>(value: &T, (): &()) -> garde::Result {
+    value.each(&mut email)
+}
+
+/// One mail address of at most [`MAX_ADDRESS_CHARS`] characters.
 ///
 /// # Errors
 /// If it is none, showing what was given.
 pub fn email(address: &str) -> garde::Result {
-    let valid = address.chars().count() <= 320
+    let valid = address.chars().count() <= MAX_ADDRESS_CHARS
         && !address.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;\"".contains(c))
         && matches!(address.split_once('@'), Some((local, host)) if !local.is_empty()
             && !host.is_empty() && !host.contains('@') && !host.starts_with('.') && !host.ends_with('.'));
@@ -125,20 +152,57 @@ pub fn email(address: &str) -> garde::Result {
     Err(Error::new(format!("'{shown}' is not a mail address")))
 }
 
+/// A value that holds numbers: itself, or an optional one, to any depth.
+pub trait Numbers<N> {
+    /// The number, if there is one.
+    fn number(&self) -> Option<N>;
+}
+
+macro_rules! numbers {
+    ($($number:ty),+) => {
+        $(
+            impl Numbers<$number> for $number {
+                fn number(&self) -> Option<$number> {
+                    Some(*self)
+                }
+            }
+
+            impl Numbers<$number> for Option<$number> {
+                fn number(&self) -> Option<$number> {
+                    *self
+                }
+            }
+
+            impl Numbers<$number> for Option<Option<$number>> {
+                fn number(&self) -> Option<$number> {
+                    self.flatten()
+                }
+            }
+        )+
+    };
+}
+
+numbers!(i32, i64, rust_decimal::Decimal, DateTime<Utc>);
+
 /// A number, or none, between `min` and `max`, both included.
-pub fn between<T: Into<Option<N>> + Copy, N: PartialOrd + std::fmt::Display>(
+pub fn between<T: Numbers<N>, N: PartialOrd + std::fmt::Display>(
     min: N,
     max: N,
 ) -> impl FnOnce(&T, &()) -> garde::Result {
-    move |value, ()| match (*value).into() {
+    move |value, ()| match value.number() {
         Some(number) if number < min || number > max => Err(Error::new(format!("Must be between {min} and {max}"))),
         _ => Ok(()),
     }
 }
 
-/// A count: 0 to the largest 32-bit integer.
+/// A number that counts up from 0, to the largest 32-bit integer.
 pub fn count(value: &Option<i32>, (): &()) -> garde::Result {
     between(0, i32::MAX)(value, &())
+}
+
+/// A count of rows, small enough for sums of such counts.
+pub fn row_count(value: &Option<i32>, (): &()) -> garde::Result {
+    between(0, 1_000_000)(value, &())
 }
 
 /// A duration in milliseconds: 0 to a hundred years.
@@ -152,8 +216,8 @@ pub fn rate(value: &Option<rust_decimal::Decimal>, (): &()) -> garde::Result {
 }
 
 /// An instant of the years 1970 to 9999, which PostgreSQL and every client can hold.
-pub fn instant<T: Into<Option<DateTime<Utc>>> + Copy>(value: &T, (): &()) -> garde::Result {
-    match (*value).into() {
+pub fn instant<T: Numbers<DateTime<Utc>>>(value: &T, (): &()) -> garde::Result {
+    match value.number() {
         Some(at) if !(1970..=9999).contains(&at.year()) => Err(Error::new("Must be between the years 1970 and 9999")),
         _ => Ok(()),
     }

@@ -2,6 +2,8 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use testrun_shared::actions;
+use testrun_shared::actions::refresh::refresh;
 use testrun_shared::actions::test_run_items::{add, add_many};
 use testrun_shared::db;
 use testrun_shared::domain::page::Page;
@@ -63,7 +65,25 @@ async fn a_run_that_has_begun_takes_no_more_test_cases() -> anyhow::Result<()> {
     let run = w.started(1).await?;
     let case = w.cases(2).await?[1];
     let error = add(&w.db, &w.tenant.caller, run.id, case).await.expect_err("it has begun");
-    assert_eq!(error.to_string(), "Cannot add test cases: test run status is 'running'");
+    assert_eq!(error.to_string(), "Cannot add test run items: test run status is 'running'");
     assert_eq!(order(&w, run.id).await?.len(), 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_test_case_that_is_deleted_leaves_runs_that_add_up() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let run = w.started(3).await?;
+    for (item, status) in run.items.iter().zip(["passed", "failed", "passed"]) {
+        w.submit(item, json!({"status": status})).await?;
+    }
+    refresh(&w.db, run.id).await?;
+    let case = run.items[1].test_case_id;
+    actions::test_cases::delete(&w.db, &w.tenant.caller, case).await?;
+    let left = [(1, run.items[0].test_case_id), (2, run.items[2].test_case_id)];
+    assert_eq!(order(&w, run.id).await?, left, "the order has no hole");
+    refresh(&w.db, run.id).await?;
+    let end = w.run(run.id).await?;
+    assert_eq!((end.total_tests, end.passed_tests, end.failed_tests), (2, 2, 0));
+    w.assert_counts_add_up(run.id).await
 }

@@ -10,6 +10,7 @@ mod outages;
 mod races;
 mod refresh;
 mod refusals;
+mod report;
 mod results;
 mod retries;
 mod runner;

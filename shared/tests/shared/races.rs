@@ -76,7 +76,9 @@ async fn whoever_ends_a_run_first_the_books_agree() -> anyhow::Result<()> {
         let events = w.events(run.id).await?;
         assert_eq!(events[..2], ["run.created", "run.started"]);
         assert_eq!(events[2..], [format!("run.{}", end.status)], "seed {seed}: it ended once");
-        assert_eq!(w.jobs("finalise_run").await?, [json!({"run_id": run.id})], "seed {seed}");
+        let mut rung = w.jobs("finalise_run").await?;
+        rung.dedup();
+        assert_eq!(rung, [json!({"run_id": run.id})], "seed {seed}: for its end, and for results counted after it");
         w.lose_jobs().await?;
         ends.push(end.status);
     }
@@ -129,7 +131,7 @@ async fn either_the_start_or_the_cancel_of_a_pending_run_comes_first() -> anyhow
         assert_eq!(done.len(), 1, "seed {seed}: {done:?}");
         let expected = if done == [Step::Start] { RunStatus::Running } else { RunStatus::Cancelled };
         assert_eq!(w.run(run.id).await?.status, expected);
-        assert_eq!(w.jobs("finalise_run").await?.len(), usize::from(expected == RunStatus::Cancelled));
+        assert_eq!(w.jobs("finalise_run").await?.is_empty(), expected == RunStatus::Running);
         w.assert_counts_add_up(run.id).await?;
         w.lose_jobs().await?;
     }

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use testrun_shared::actions::results::{add_checkpoint, add_steps};
+use testrun_shared::actions::results::{add_checkpoint, add_script, add_steps};
 use testrun_shared::db;
 use testrun_shared::domain::execution_history::TestExecutionHistory;
 use testrun_shared::domain::page::Page;
@@ -183,17 +183,29 @@ async fn an_item_that_the_stop_made_final_stays_so_when_steps_come_later() -> an
 }
 
 #[tokio::test]
-async fn counts_that_the_client_stated_stay_when_rows_come_later() -> anyhow::Result<()> {
+async fn counts_that_the_client_stated_stay_and_the_others_follow_later_rows() -> anyhow::Result<()> {
     let w = World::new().await?;
     let run = w.started(1).await?;
-    let stated = json!({"total_steps": 10, "passed_steps": 9, "failed_steps": 1, "total_checkpoints": 4, "passed_checkpoints": 3});
+    let stated = json!({"total_steps": 10, "passed_steps": 9, "failed_steps": 1, "total_checkpoints": 4, "passed_checkpoints": 3,
+        "passed_pre_scripts": 1, "total_pre_scripts": 1});
     let id = w.submit(&run.items[0], stated).await?.id;
     add_steps(&w.db, &w.tenant.caller, id, vec![step(1, "failed")]).await?;
     let checkpoint = json!({"checkpoint_name": "Title", "checkpoint_type": "api", "status": "failed"});
     add_checkpoint(&w.db, &w.tenant.caller, id, serde_json::from_value(checkpoint)?).await?;
+    for (kind, status) in [("pre_execution", "failed"), ("post_execution", "failed"), ("on_demand", "passed")] {
+        let script = json!({"script_name": "s", "script_type": kind, "status": status, "is_critical": true});
+        add_script(&w.db, &w.tenant.caller, id, serde_json::from_value(script)?).await?;
+    }
     let result = stored(&w, id).await?;
     assert_eq!([result.total_steps, result.passed_steps, result.failed_steps], [10, 9, 1]);
-    assert_eq!([result.total_checkpoints, result.passed_checkpoints, result.failed_checkpoints], [4, 3, 0]);
+    assert_eq!(result.pass_rate, percent(9000));
+    assert_eq!([result.total_checkpoints, result.passed_checkpoints], [4, 3]);
+    assert_eq!(result.failed_checkpoints, 1, "what was left out follows the rows");
+    assert_eq!([result.passed_pre_scripts, result.failed_pre_scripts], [1, 1]);
+    assert_eq!(result.total_pre_scripts, 2, "a total that later rows outgrow covers them");
+    assert_eq!([result.total_post_scripts, result.failed_post_scripts], [1, 1]);
+    assert_eq!([result.total_on_demand_scripts, result.passed_on_demand_scripts], [1, 1]);
+    assert!(result.pre_script_aborted);
     assert_eq!(rows(&w).await?[1..3], [1, 1]);
     Ok(())
 }

@@ -60,6 +60,7 @@ async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Res
     let project = db::projects::find(&context.db, &run.project_id.to_string()).await?;
     let failures = db::test_run_items::first_failures(&context.db, run.id, NAMED_FAILURES).await?;
     let run_url = context.public_url.join(&format!("api/v1/test-runs/{}", run.id))?;
+    let report_url = context.public_url.join(&format!("api/v1/test-runs/{}/report", run.id))?;
     Ok(Some(RunNotice {
         kind: match claimed.kind {
             NotificationKind::Completion => NoticeKind::Completion,
@@ -87,7 +88,7 @@ async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Res
             .map(|item| FailedTest { test_case_name: item.test_case_name, error_message: item.error_message })
             .collect(),
         run_url,
-        report_url: None,
+        report_url: Some(report_url),
     }))
 }
 

@@ -14,10 +14,11 @@ use lettre::{
     },
 };
 use secrecy::{ExposeSecret, SecretString};
+use testrun_shared::text::one_line;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{MessageError, text::one_line};
+use super::MessageError;
 
 /// Longest time that one send may take from the connection to the server's last answer.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(15);

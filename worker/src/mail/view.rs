@@ -2,11 +2,9 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use testrun_shared::text::{duration, one_line};
 
-use super::{
-    NoticeKind, RunCounts, RunEnd, RunNotice,
-    text::{duration, excerpt, one_line},
-};
+use super::{NoticeKind, RunCounts, RunEnd, RunNotice, text::excerpt};
 
 /// Most failed tests that a mail names.
 const FAILURES_SHOWN: usize = 10;

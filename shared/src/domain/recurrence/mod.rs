@@ -59,7 +59,7 @@ enum Rule {
 }
 
 /// One fire of a preview.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fire {
     /// The instant.
     pub utc: DateTime<Utc>,

@@ -241,7 +241,7 @@ fn subjects_survive_folding_and_encoding_at_every_length() {
             let notice = RunNotice { run_name: name.clone(), ..passed() };
             let raw = bytes(&notice);
             let mail = parse_mail(&raw).unwrap();
-            let expected = format!("PASSED 120/120: {} #42", crate::mail::text::one_line(&name, 120));
+            let expected = format!("PASSED 120/120: {} #42", testrun_shared::text::one_line(&name, 120));
             assert_eq!(header(&mail, "Subject"), expected, "{}", String::from_utf8_lossy(&raw));
         }
     }

@@ -1,0 +1,93 @@
+//! The clients' connections. axum's own loop has no time-outs: a slow or silent client would keep its connection, and its
+//! answer in memory, for as long as it likes.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long clients may take. A request as a whole has the time-out that is set in `app.rs`.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the last answer, or the beginning of the connection, to the last byte of a request's head.
+    pub head: Duration,
+    /// Without taking anything of an answer.
+    pub stalled: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(75), stalled: Duration::from_secs(30) }
+    }
+}
+
+/// How long to wait when the process has no descriptor left for another connection.
+const EXHAUSTED: Duration = Duration::from_millis(500);
+
+/// Serves connections until `stop`, then takes no more and returns once the requests that are under way have their answers.
+pub async fn serve(listener: TcpListener, router: Router, patience: Patience, stop: impl Future<Output = ()>) {
+    let (open, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                open.spawn(connection(stream, router.clone(), patience, stopping.clone()));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(listener);
+    stopping.cancel();
+    open.close();
+    open.wait().await;
+}
+
+async fn connection(stream: TcpStream, router: Router, patience: Patience, stopping: CancellationToken) {
+    // Answers are written whole: nothing is gained by waiting for more.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone at once");
+        return;
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience.stalled));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head);
+    let served =
+        http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router)).with_upgrades();
+    let mut served = pin!(served);
+    let mut told = false;
+    let ended = loop {
+        tokio::select! {
+            ended = served.as_mut() => break ended,
+            () = stopping.cancelled(), if !told => {
+                served.as_mut().graceful_shutdown();
+                told = true;
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// A client that is gone already is no reason to wait; being out of descriptors is.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(%error, "cannot accept connections");
+        tokio::time::sleep(EXHAUSTED).await;
+    }
+}

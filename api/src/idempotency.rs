@@ -1,0 +1,249 @@
+//! `Idempotency-Key`: a POST that is repeated is answered as the first time and does nothing twice (decisions, Every endpoint).
+//!
+//! The record commits in the transaction of what it records: after a crash there are both or neither. Refusals change
+//! nothing and are stored afterwards.
+
+use std::ops::{Deref, DerefMut};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use sqlx::pool::PoolConnection;
+use sqlx::{Acquire, PgConnection, PgPool, Postgres, Transaction};
+use testrun_shared::{Error, auth, db};
+
+use crate::app::{ApiResult, AppState, MAX_BULK_BODY};
+use crate::error::ApiError;
+use crate::extract::Caller;
+
+const HEADER: &str = "idempotency-key";
+/// Longest key, in characters.
+pub(crate) const MAX_KEY: usize = 255;
+
+/// What a request with a key has to be compared by.
+#[derive(Debug, Clone)]
+struct Key {
+    key: String,
+    request_hash: [u8; 32],
+}
+
+/// Reads the body of a POST with a key, so that the handler finds its hash beside the request; and stores a refusal.
+pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let Some(value) = request.headers().get(HEADER).filter(|_| request.method() == Method::POST) else {
+        return next.run(request).await;
+    };
+    let key = match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => key.to_owned(),
+        _ => {
+            return ApiError::from(Error::invalid(
+                "Idempotency-Key",
+                format!("Must be 1 to {MAX_KEY} visible characters"),
+            ))
+            .into_response();
+        }
+    };
+    let (mut parts, body) = request.into_parts();
+    // Before anything is read: whoever is nobody, or sends too much, is not worth the memory.
+    let caller = match Caller::from_request_parts(&mut parts, &app).await {
+        Ok(Caller(caller)) => caller,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let Ok(bytes) = to_bytes(body, MAX_BULK_BODY).await else {
+        return ApiError::TooLarge(MAX_BULK_BODY).into_response();
+    };
+    let mut hash = Sha256::new();
+    hash.update(parts.uri.path().as_bytes());
+    hash.update([0]);
+    hash.update(&bytes);
+    let key = Key { key, request_hash: hash.finalize().into() };
+    parts.extensions.insert(key.clone());
+    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    remember_refusal(&app.db, &caller, &key, response).await
+}
+
+/// Stores an answer that changed nothing. If that fails, a repetition is merely refused once more.
+async fn remember_refusal(db: &PgPool, caller: &auth::Caller, key: &Key, response: Response) -> Response {
+    if !matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY)
+        || response.extensions().get::<FromStore>().is_some()
+    {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_BULK_BODY).await else {
+        return ApiError::internal("an answer could not be read").into_response();
+    };
+    if let Err(error) = store(db, caller, key, parts.status, &bytes).await {
+        tracing::warn!(error = %error, "a refusal could not be stored under its Idempotency-Key");
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+async fn store(
+    db: impl sqlx::PgExecutor<'_>,
+    caller: &auth::Caller,
+    key: &Key,
+    status: StatusCode,
+    body: &[u8],
+) -> sqlx::Result<()> {
+    let status = i16::try_from(status.as_u16()).unwrap_or(i16::MAX);
+    db::idempotency_keys::insert(db, caller.token_id, &key.key, &key.request_hash, status, body).await
+}
+
+/// Marks answers that this module gave.
+#[derive(Debug, Clone, Copy)]
+struct FromStore;
+
+/// The caller of a POST, before its transaction.
+#[derive(Debug)]
+pub(crate) struct Write {
+    caller: auth::Caller,
+    db: PgPool,
+    key: Option<Key>,
+}
+
+impl FromRequestParts<AppState> for Write {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
+        Ok(Self { caller, db: app.db.clone(), key: parts.extensions.get::<Key>().cloned() })
+    }
+}
+
+impl Write {
+    /// Begins. A request whose key has its answer ends here with that answer, as an "error".
+    ///
+    /// # Errors
+    /// The stored answer; 409 while the first request is in flight; 422 for another request under the same key.
+    pub(crate) async fn begin(self) -> ApiResult<Unit> {
+        let Some(key) = self.key else { return Ok(Unit { caller: self.caller, work: Work::Plain(self.db) }) };
+        let mut tx = self.db.begin().await?;
+        if !db::idempotency_keys::try_lock(&mut *tx, self.caller.token_id, &key.key).await? {
+            let detail = "A request with this Idempotency-Key is in flight; try again";
+            return Err(Error::Conflict(detail.to_owned()).into());
+        }
+        match db::idempotency_keys::get(&mut *tx, self.caller.token_id, &key.key).await? {
+            None => Ok(Unit { caller: self.caller, work: Work::Recorded(tx, key) }),
+            Some(stored) if stored.request_hash != key.request_hash => {
+                let detail = "This Idempotency-Key was used for another request";
+                let mut response = ApiError::from(Error::InvalidState(detail.to_owned())).into_response();
+                response.extensions_mut().insert(FromStore);
+                Err(ApiError::Stored(Box::new(response)))
+            }
+            Some(stored) => {
+                let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+                let mut response = json(status.unwrap_or(StatusCode::OK), stored.body);
+                response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+                response.extensions_mut().insert(FromStore);
+                Err(ApiError::Stored(Box::new(response)))
+            }
+        }
+    }
+}
+
+/// A POST under way: who does it, and where its writes go.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) caller: auth::Caller,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Without a key an action commits by itself.
+    Plain(PgPool),
+    /// With a key it commits together with the record.
+    Recorded(Transaction<'static, Postgres>, Key),
+}
+
+impl Unit {
+    /// Where an action's writes go.
+    pub(crate) fn db(&mut self) -> UnitSource<'_> {
+        UnitSource(&mut self.work)
+    }
+
+    /// Records the answer, commits, and gives the answer.
+    ///
+    /// # Errors
+    /// If the database fails; nothing has changed then.
+    pub(crate) async fn answer<T: Serialize>(self, status: StatusCode, body: &T) -> ApiResult<Response> {
+        self.answer_once(status, body, body).await
+    }
+
+    /// Like [`Self::answer`], with another body for repetitions: for a secret that is shown once.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub(crate) async fn answer_once<T: Serialize>(
+        self,
+        status: StatusCode,
+        body: &T,
+        recorded: &T,
+    ) -> ApiResult<Response> {
+        let bytes = |body: &T| serde_json::to_vec(body).map_err(|error| ApiError::internal(error.to_string()));
+        if let Work::Recorded(mut tx, key) = self.work {
+            store(&mut *tx, &self.caller, &key, status, &bytes(recorded)?).await?;
+            tx.commit().await?;
+        }
+        Ok(json(status, bytes(body)?))
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// See [`Unit::db`].
+#[derive(Debug)]
+pub(crate) struct UnitSource<'c>(&'c mut Work);
+
+/// A connection for one action.
+#[derive(Debug)]
+pub(crate) enum UnitConnection<'c> {
+    Pooled(PoolConnection<Postgres>),
+    Borrowed(&'c mut PgConnection),
+}
+
+impl Deref for UnitConnection<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match self {
+            Self::Pooled(conn) => conn,
+            Self::Borrowed(conn) => conn,
+        }
+    }
+}
+
+impl DerefMut for UnitConnection<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Pooled(conn) => conn,
+            Self::Borrowed(conn) => conn,
+        }
+    }
+}
+
+impl<'c> Acquire<'c> for UnitSource<'c> {
+    type Database = Postgres;
+    type Connection = UnitConnection<'c>;
+
+    fn acquire(self) -> futures_util::future::BoxFuture<'c, sqlx::Result<UnitConnection<'c>>> {
+        match self.0 {
+            Work::Plain(pool) => Box::pin(async { Ok(UnitConnection::Pooled(pool.acquire().await?)) }),
+            Work::Recorded(tx, _) => Box::pin(async { Ok(UnitConnection::Borrowed(tx)) }),
+        }
+    }
+
+    fn begin(self) -> futures_util::future::BoxFuture<'c, sqlx::Result<Transaction<'c, Postgres>>> {
+        match self.0 {
+            Work::Plain(pool) => Box::pin(async { pool.begin().await }),
+            Work::Recorded(tx, _) => (&mut **tx).begin(),
+        }
+    }
+}

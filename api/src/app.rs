@@ -11,6 +11,7 @@ use axum::response::IntoResponse as _;
 use sqlx::PgPool;
 use testrun_shared::auth::Authenticator;
 use testrun_shared::ops::{self, Readiness};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,6 +25,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
 use crate::etag;
+use crate::feed::Feeds;
 use crate::idempotency;
 use crate::openapi;
 use crate::rate_limit::RateLimit;
@@ -51,6 +53,10 @@ pub struct AppState {
     pub rate_limit: RateLimit,
     /// Whose pages may call the API; none unless set.
     pub cors_origins: Vec<HeaderValue>,
+    /// New events.
+    pub feeds: Feeds,
+    /// Ends what would not end by itself, such as streams.
+    pub stopping: CancellationToken,
 }
 
 impl AppState {
@@ -59,10 +65,12 @@ impl AppState {
     pub fn new(db: PgPool, readiness: Readiness) -> Self {
         Self {
             authenticator: Authenticator::new(db.clone()),
+            feeds: Feeds::new(db.clone()),
             db,
             readiness,
             rate_limit: RateLimit::new(0),
             cors_origins: Vec::new(),
+            stopping: CancellationToken::new(),
         }
     }
 }
@@ -80,6 +88,8 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
         .nest("/api/v1", routes::network_logs::router())
         .nest("/api/v1", routes::schedules::router())
         .nest("/api/v1", routes::script_results::router())
+        .nest("/api/v1", routes::events::router())
+        .nest("/api/v1", routes::websocket::router())
         .nest("/api/v1", routes::test_cases::router())
         .nest("/api/v1", routes::test_scripts::router())
         .nest("/api/v1", routes::projects::router())

@@ -6,11 +6,13 @@ mod decode;
 mod error;
 mod etag;
 mod extract;
+mod feed;
 mod idempotency;
 mod list;
 mod openapi;
 mod rate_limit;
 mod routes;
+mod subscription;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use url::Url;
 
 pub use app::{AppState, router};
 pub use connections::{Patience, serve as serve_connections};
+pub use feed::Feeds;
 pub use openapi::document;
 pub use rate_limit::RateLimit;
 
@@ -91,6 +94,7 @@ pub async fn serve(
     let state = AppState {
         rate_limit: RateLimit::new(config.rate_limit),
         cors_origins: config.cors_origins,
+        stopping: shutdown.clone(),
         ..AppState::new(db, readiness.clone())
     };
 

@@ -32,6 +32,7 @@ use crate::idempotency::MAX_KEY;
         (name = "Checkpoint Results", description = "What a result verified"),
         (name = "Logs", description = "What the browser said during a result"),
         (name = "Schedules", description = "Runs that start by themselves"),
+        (name = "Events", description = "What happens in the project, as it happens"),
         (name = "Script Results", description = "What scripts before, after and during a test gave"),
         (name = "Test Cases", description = "What can be run, and how it went before"),
         (name = "Test Scripts", description = "Scripts before, after and during tests; the server never runs them"),

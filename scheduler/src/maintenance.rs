@@ -8,6 +8,11 @@ use testrun_shared::{actions, db, jobs};
 /// How long the rows of a deleted run are kept: time to notice a mistake.
 const KEEP_DELETED: Duration = Duration::from_secs(24 * 3600);
 
+/// How long events are kept for streams that resume, and with them the deliveries of webhooks.
+const KEEP_EVENTS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many events are deleted at once.
+const EVENTS_A_BATCH: u64 = 10_000;
+
 /// Rings again for everything that is due and did not move.
 pub(crate) async fn sweep(pool: &PgPool) -> testrun_shared::Result<()> {
     jobs::sweep::sweep(pool).await.map(|_| ())
@@ -18,17 +23,25 @@ pub(crate) async fn fail_silent_runs(pool: &PgPool, limit: Duration) -> testrun_
     actions::test_runs::fail_silent(pool, limit).await.map(|_| ())
 }
 
-/// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys and
-/// the rows of runs that were deleted a day ago.
+/// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys, old
+/// events and the rows of runs that were deleted a day ago.
 pub(crate) async fn prune(pool: &PgPool) -> testrun_shared::Result<()> {
     let mut conn = pool.acquire().await?;
     let jobs = jobs::prune(&mut conn).await?;
     let keys = db::idempotency_keys::prune(&mut *conn).await?;
+    let mut events = 0;
+    loop {
+        let deleted = db::events::prune(&mut *conn, KEEP_EVENTS.as_secs_f64(), EVENTS_A_BATCH.cast_signed()).await?;
+        events += deleted;
+        if deleted < EVENTS_A_BATCH {
+            break;
+        }
+    }
     let mut runs = 0;
     // One run at a time: its rows may be many, and nobody is to wait for their locks.
     while db::test_runs::purge(&mut *conn, KEEP_DELETED.as_secs_f64(), 1).await? == 1 {
         runs += 1;
     }
-    tracing::debug!(jobs, keys, runs, "pruned");
+    tracing::debug!(jobs, keys, events, runs, "pruned");
     Ok(())
 }

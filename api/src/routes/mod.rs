@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoint_results;
 pub(crate) mod console_logs;
+pub(crate) mod events;
 pub(crate) mod network_logs;
 pub(crate) mod projects;
 pub(crate) mod reports;
@@ -15,3 +16,4 @@ pub(crate) mod test_scripts;
 pub(crate) mod test_step_results;
 pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod websocket;

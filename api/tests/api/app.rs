@@ -132,6 +132,21 @@ impl Server {
         Client::new(&self.url, token)
     }
 
+    /// Sends a request as given, and leaves reading the answer's body to the caller.
+    pub(crate) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let mut request = self.http.request(Method::from_bytes(method.as_bytes())?, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(body).send().await.with_context(|| format!("{method} {path}"))
+    }
+
     /// Sends a request as given.
     pub(crate) async fn send(
         &self,
@@ -140,11 +155,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> anyhow::Result<Raw> {
-        let mut request = self.http.request(Method::from_bytes(method.as_bytes())?, format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.body(body).send().await.with_context(|| format!("{method} {path}"))?;
+        let response = self.open(method, path, headers, body).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Raw { status, headers, bytes: response.bytes().await?.to_vec() })
     }

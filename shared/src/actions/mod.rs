@@ -31,8 +31,19 @@ async fn record(
     test_run_id: Option<Uuid>,
     data: &Value,
 ) -> Result<()> {
-    let event_id = db::events::insert(&mut *conn, project_id, event_type, test_run_id, data).await?;
-    for delivery_id in db::webhooks::insert_deliveries(&mut *conn, event_id).await? {
+    record_all(conn, project_id, event_type, test_run_id, std::slice::from_ref(data)).await
+}
+
+/// Like [`record`], for several facts of one type.
+async fn record_all(
+    conn: &mut PgConnection,
+    project_id: Uuid,
+    event_type: EventType,
+    test_run_id: Option<Uuid>,
+    data: &[Value],
+) -> Result<()> {
+    let events = db::events::insert(&mut *conn, project_id, event_type, test_run_id, data).await?;
+    for delivery_id in db::webhooks::insert_deliveries(&mut *conn, &events, event_type.is_frequent()).await? {
         ring(conn, &DeliverWebhook { delivery_id }).await?;
     }
     Ok(())

@@ -5,8 +5,10 @@ use std::time::Duration;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::test_runs::finish;
+use super::record;
+use super::test_runs::{announce_finished_items, facts, finish};
 use crate::db;
+use crate::domain::event::EventType;
 use crate::domain::statistics::pass_rate;
 use crate::domain::test_run::{RunMove, RunStatus};
 use crate::error::Result;
@@ -38,11 +40,12 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     let was_noted = db::run_refreshes::delete(&mut *tx, run_id).await?;
     let counts = db::test_run_items::count(&mut *tx, run_id).await?;
     db::test_runs::save_counts(&mut *tx, run_id, counts, pass_rate(counts.passed, counts.total)).await?;
-    if status == RunStatus::Running
-        && counts.all_final()
-        && let Some(run) = db::test_runs::find(&mut *tx, run_id).await?
-    {
+    let Some(run) = db::test_runs::find(&mut *tx, run_id).await? else { return Ok(()) };
+    let has_progress = announce_finished_items(&mut tx, run.project_id, run_id).await?;
+    if status == RunStatus::Running && counts.all_final() {
         finish(&mut tx, run.project_id, run_id, status.after(RunMove::Complete)?, None).await?;
+    } else if status == RunStatus::Running && has_progress {
+        record(&mut tx, run.project_id, EventType::RunProgress, Some(run_id), &facts(&run)).await?;
     }
     if status.is_final() && was_noted {
         // Rows that came after the end: the stored report no longer shows the run as it is.

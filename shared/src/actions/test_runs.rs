@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{record, request_refresh};
+use super::{record, record_all, request_refresh};
 use crate::auth::Caller;
 use crate::db;
 use crate::db::test_runs::RunOrigin;
@@ -159,6 +159,7 @@ pub(super) async fn finish(
 ) -> Result<()> {
     db::test_runs::end(&mut *conn, id, status, reason).await?;
     db::test_run_items::skip_unfinished(&mut *conn, id).await?;
+    announce_finished_items(&mut *conn, project_id, id).await?;
     let counts = db::test_run_items::count(&mut *conn, id).await?;
     let pass_rate = crate::domain::statistics::pass_rate(counts.passed, counts.total);
     db::test_runs::save_counts(&mut *conn, id, counts, pass_rate).await?;
@@ -184,6 +185,16 @@ pub(super) async fn lock(conn: &mut PgConnection, project_id: Uuid, id: Uuid) ->
 /// [`Error::NotFound`].
 pub async fn get(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<TestRun> {
     db::test_runs::get(conn, project_id, id).await?.ok_or_else(|| Error::not_found("Test run", id))
+}
+
+/// Tells of the items that have become final since the last time, and returns whether there were any.
+pub(super) async fn announce_finished_items(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<bool> {
+    let finished = db::test_run_items::announce_finished(&mut *conn, id).await?;
+    if finished.is_empty() {
+        return Ok(false);
+    }
+    record_all(conn, project_id, EventType::ItemFinished, Some(id), &finished).await?;
+    Ok(true)
 }
 
 /// What an event says of a run.

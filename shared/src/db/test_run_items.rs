@@ -1,5 +1,6 @@
 //! Table `test_run_items`.
 
+use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -475,4 +476,27 @@ pub async fn delete_of_case(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx
         .execute(db)
         .await
         .map(|_| ())
+}
+
+/// Marks the items that have become final since the last time, and returns what to tell of each.
+///
+/// # Errors
+/// If the database fails.
+pub async fn announce_finished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<Value>> {
+    sqlx::query_scalar!(
+        r#"-- test_run_items.announce_finished
+         UPDATE test_run_items i
+         SET is_announced = TRUE
+         FROM test_cases c
+         WHERE c.id = i.test_case_id AND i.test_run_id = $1 AND NOT i.is_announced
+             AND i.status IN ('passed', 'failed', 'skipped', 'no_run')
+         RETURNING jsonb_build_object(
+             'test_run_id', i.test_run_id, 'test_run_item_id', i.id, 'test_case_id', i.test_case_id, 'test_case_name', c.name,
+             'execution_order', i.execution_order, 'status', i.status, 'duration_ms', i.duration_ms,
+             'retry_attempt', i.retry_attempt, 'error_message', left(i.error_message, 1000)
+         ) AS "facts!""#,
+        run_id,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -5,20 +5,27 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// Inserts a delivery of an event for each enabled webhook of its project that wants it, and returns their ids.
+/// Inserts a delivery of each event for each enabled webhook of its project that wants it, and returns their ids. A webhook
+/// that names no type wants all that are not frequent.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn insert_deliveries(db: impl PgExecutor<'_>, event_id: Uuid) -> sqlx::Result<Vec<Uuid>> {
+pub async fn insert_deliveries(
+    db: impl PgExecutor<'_>,
+    event_ids: &[Uuid],
+    is_frequent: bool,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- webhook_deliveries.insert
          INSERT INTO webhook_deliveries (id, webhook_id, event_id)
          SELECT gen_random_uuid(), w.id, e.id
          FROM events e JOIN webhooks w USING (project_id)
-         WHERE e.id = $1 AND w.is_enabled AND (w.event_types = '{}' OR e.type = ANY(w.event_types))
+         WHERE e.id = ANY($1) AND w.is_enabled
+             AND CASE WHEN w.event_types = '{}' THEN NOT $2 ELSE e.type = ANY(w.event_types) END
          ON CONFLICT (event_id, webhook_id) DO NOTHING
          RETURNING id",
-        event_id,
+        event_ids,
+        is_frequent,
     )
     .fetch_all(db)
     .await

@@ -1,6 +1,29 @@
 //! Facts that people and machines are told.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
 use super::text_enum::text_enum;
+
+/// A fact, as every channel tells it: webhooks, the event stream and the WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Event {
+    /// The event's id; the stream resumes after it.
+    pub id: Uuid,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When.
+    pub timestamp: DateTime<Utc>,
+    /// Where.
+    pub project_id: Uuid,
+    /// What was known at that moment; the fields depend on the type.
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
 
 text_enum! {
     /// What happened.
@@ -17,6 +40,10 @@ text_enum! {
         #[serde(rename = "run.started")]
         #[sqlx(rename = "run.started")]
         RunStarted = "run.started",
+        /// The counts of a run that goes on have changed; several changes within 250 ms are one.
+        #[serde(rename = "run.progress")]
+        #[sqlx(rename = "run.progress")]
+        RunProgress = "run.progress",
         /// Every item of a run is final.
         #[serde(rename = "run.completed")]
         #[sqlx(rename = "run.completed")]
@@ -29,6 +56,10 @@ text_enum! {
         #[serde(rename = "run.cancelled")]
         #[sqlx(rename = "run.cancelled")]
         RunCancelled = "run.cancelled",
+        /// An item of a run got its final status.
+        #[serde(rename = "item.finished")]
+        #[sqlx(rename = "item.finished")]
+        ItemFinished = "item.finished",
         /// A schedule's due time came.
         #[serde(rename = "schedule.fired")]
         #[sqlx(rename = "schedule.fired")]
@@ -41,5 +72,13 @@ text_enum! {
         #[serde(rename = "schedule.completed")]
         #[sqlx(rename = "schedule.completed")]
         ScheduleCompleted = "schedule.completed",
+    }
+}
+
+impl EventType {
+    /// Whether there are many of it in a run. Who asks for everything does not mean these.
+    #[must_use]
+    pub const fn is_frequent(self) -> bool {
+        matches!(self, Self::RunProgress | Self::ItemFinished)
     }
 }

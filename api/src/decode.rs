@@ -114,6 +114,8 @@ fn wrong_fields<T: DeserializeOwned + Validate<Context = ()>>(
     let first = Undecodable::new(first);
     let body = if text.len() <= MAX_SEARCHED { serde_json::from_str(text).ok() } else { None };
     let Some(mut body) = body else { return vec![first.into_error()] };
+    // Stand-ins take the place of what is there.
+    let nul = nul_errors(text);
     let mut stand_ins: HashMap<Vec<Step>, usize> = HashMap::new();
     let mut errors = Vec::new();
     let mut next = first;
@@ -136,7 +138,7 @@ fn wrong_fields<T: DeserializeOwned + Validate<Context = ()>>(
                 let is_ours = |error: &FieldError| {
                     replaced.iter().any(|field| is_within(&error.field, field) || is_within(field, &error.field))
                 };
-                errors.extend(rule_errors(&value).into_iter().filter(|error| !is_ours(error)));
+                errors.extend(nul.into_iter().chain(rule_errors(&value)).filter(|error| !is_ours(error)));
                 return errors;
             }
             Err(error) => next = Undecodable::new(&error),

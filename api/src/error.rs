@@ -117,6 +117,7 @@ fn domain(error: Error) -> Response {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }
+        error if error.is_of_deleted_project() => domain(Error::unknown_token()),
         Error::Forbidden(detail) => answer(StatusCode::FORBIDDEN, &ErrorBody::new(detail)),
         Error::Database(error) if is_unavailable(&error) => {
             tracing::warn!(error = %error, "the database is not available");

@@ -38,7 +38,9 @@ pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: N
         return next.run(request).await;
     };
     let key = match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => key.to_owned(),
+        Ok(key) if (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            key.to_owned()
+        }
         _ => {
             return ApiError::from(Error::invalid(
                 "Idempotency-Key",
@@ -61,6 +63,12 @@ pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: N
     hash.update([0]);
     hash.update(&bytes);
     let key = Key { key, request_hash: hash.finalize().into() };
+    // A body that breaks a rule never reaches what looks under the lock.
+    match stored(&app.db, &caller, &key).await {
+        Ok(None) => {}
+        Ok(Some(answer)) => return answer,
+        Err(error) => return ApiError::from(error).into_response(),
+    }
     parts.extensions.insert(key.clone());
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     remember_refusal(&app.db, &caller, &key, response).await
@@ -127,23 +135,27 @@ impl Write {
             let detail = "A request with this Idempotency-Key is in flight; try again";
             return Err(Error::Conflict(detail.to_owned()).into());
         }
-        match db::idempotency_keys::get(&mut *tx, self.caller.token_id, &key.key).await? {
+        match stored(&mut *tx, &self.caller, &key).await? {
             None => Ok(Unit { caller: self.caller, work: Work::Recorded(tx, key) }),
-            Some(stored) if stored.request_hash != key.request_hash => {
-                let detail = "This Idempotency-Key was used for another request";
-                let mut response = ApiError::from(Error::InvalidState(detail.to_owned())).into_response();
-                response.extensions_mut().insert(FromStore);
-                Err(ApiError::Stored(Box::new(response)))
-            }
-            Some(stored) => {
-                let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-                let mut response = json(status.unwrap_or(StatusCode::OK), stored.body);
-                response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-                response.extensions_mut().insert(FromStore);
-                Err(ApiError::Stored(Box::new(response)))
-            }
+            Some(answer) => Err(ApiError::Stored(Box::new(answer))),
         }
     }
+}
+
+/// The answer that the key has: that of the first request, or a 422 for a request that is another one.
+async fn stored(db: impl sqlx::PgExecutor<'_>, caller: &auth::Caller, key: &Key) -> sqlx::Result<Option<Response>> {
+    let Some(stored) = db::idempotency_keys::get(db, caller.token_id, &key.key).await? else { return Ok(None) };
+    let mut response = if stored.request_hash == key.request_hash {
+        let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let mut replay = json(status.unwrap_or(StatusCode::OK), stored.body);
+        replay.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+        replay
+    } else {
+        let detail = "This Idempotency-Key was used for another request";
+        ApiError::from(Error::InvalidState(detail.to_owned())).into_response()
+    };
+    response.extensions_mut().insert(FromStore);
+    Ok(Some(response))
 }
 
 /// A POST under way: who does it, and where its writes go.

@@ -147,7 +147,12 @@ impl Authenticator {
                 found
             }
         };
-        known.ok_or(Error::Unauthenticated("The API token is unknown, revoked or expired"))
+        known.ok_or(Error::unknown_token())
+    }
+
+    /// Looks every token up anew: tokens, roles or projects have changed. Other processes notice within the cache's time.
+    pub fn forget(&self) {
+        self.cache.invalidate_all();
     }
 }
 

@@ -69,6 +69,18 @@ impl Error {
         Self::Invalid(vec![FieldError::new(field, message)])
     }
 
+    /// A 401 for a token that opens nothing.
+    #[must_use]
+    pub const fn unknown_token() -> Self {
+        Self::Unauthenticated("The API token is unknown, revoked or expired")
+    }
+
+    /// Whether a write found its project deleted. A token is known for some seconds longer than that.
+    #[must_use]
+    pub fn is_of_deleted_project(&self) -> bool {
+        self.constraint().is_some_and(|name| name.ends_with("_project_id_fkey"))
+    }
+
     /// The name of the database constraint that a write broke, if that is what went wrong.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {

@@ -96,7 +96,8 @@ async fn delete_project(
 ) -> ApiResult<StatusCode> {
     own(&caller, project_id)?;
     caller.require(Role::Admin)?;
-    db::projects::delete(&app.db, project_id).await?;
+    actions::identity::delete_project(&app.db, &caller).await?;
+    app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -147,7 +148,7 @@ async fn get_member(
 
 /// Change a member's role
 ///
-/// Tokens with a higher role are held to it at once. Needs the role `admin`.
+/// Tokens with a higher role are held to it, everywhere within 5 seconds. Needs the role `admin`.
 #[utoipa::path(put, path = "/projects/{project_id}/members/{user_id}", tag = "Projects",
     params(("project_id" = Uuid, Path), ("user_id" = Uuid, Path)),
     responses((status = 200, body = Member), (status = 404, body = ErrorBody),
@@ -160,7 +161,9 @@ async fn update_member(
 ) -> ApiResult<Answer<Member>> {
     own(&caller, project_id)?;
     caller.require(Role::Admin)?;
-    Ok(Answer(actions::identity::set_role(&app.db, &caller, user_id, patch.role).await?))
+    let changed = actions::identity::set_role(&app.db, &caller, user_id, patch.role).await?;
+    app.authenticator.forget();
+    Ok(Answer(changed))
 }
 
 /// Remove a member
@@ -178,6 +181,7 @@ async fn remove_member(
     own(&caller, project_id)?;
     caller.require(Role::Admin)?;
     actions::identity::remove_member(&app.db, &caller, user_id).await?;
+    app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -91,5 +91,6 @@ async fn revoke_token(
 ) -> ApiResult<StatusCode> {
     caller.require(Role::Admin)?;
     actions::identity::revoke_token(&app.db, &caller, token_id).await?;
+    app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -99,5 +99,6 @@ async fn delete_user(
 ) -> ApiResult<StatusCode> {
     caller.require(Role::Admin)?;
     actions::identity::delete_user(&app.db, &caller, user_id).await?;
+    app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
+use test_support::client::Answer;
 use test_support::{Client, Database, Tenant};
 use testrun_api::{AppState, Patience};
 use testrun_shared::jobs::{CreateScheduledRun, FinaliseRun, Job, RefreshRun};
@@ -38,6 +39,29 @@ impl App {
         let authorization = format!("Bearer {}", self.tenant.token);
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
         self.server.send(method, path, &headers, body.into()).await
+    }
+
+    /// Puts a body with the tenant's token.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.client.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// Deletes with the tenant's token.
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.client.send(Method::DELETE, path, None).await
+    }
+
+    /// What is wrong with how this request is refused: with this status and this detail, and nothing changed.
+    pub(crate) async fn not_refused(
+        &self,
+        (method, path, body): (&str, &str, &str),
+        (status, detail): (u16, &str),
+    ) -> anyhow::Result<Option<String>> {
+        let before = self.contents().await?;
+        let answer = self.send(method, path, body).await?;
+        let changed = self.contents().await? != before;
+        let wrong = answer.not_detail(status, detail).or_else(|| changed.then(|| "something changed".to_owned()));
+        Ok(wrong.map(|what| format!("{method} {path} {body:.100}: {what}")))
     }
 
     /// Does what has been rung for and answers at once, as workers would: counts, ends and books of runs.
@@ -101,14 +125,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(pool: PgPool, readiness: Readiness) -> anyhow::Result<Self> {
-        Self::with_patience(pool, readiness, Patience::default()).await
+        Self::with(AppState::new(pool, readiness)).await
+    }
+
+    /// A service with settings of its own.
+    pub(crate) async fn with(state: AppState) -> anyhow::Result<Self> {
+        Self::with_patience(state, Patience::default()).await
     }
 
     /// A service that gives its clients this long.
-    pub(crate) async fn with_patience(pool: PgPool, readiness: Readiness, patience: Patience) -> anyhow::Result<Self> {
+    pub(crate) async fn with_patience(state: AppState, patience: Patience) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let router = testrun_api::router(AppState::new(pool, readiness));
+        let router = testrun_api::router(state);
         let mut serving = JoinSet::new();
         serving.spawn(testrun_api::serve_connections(listener, router, patience, std::future::pending()));
         // The client installs the cryptography that reqwest asks for even where there is none.
@@ -221,6 +250,11 @@ pub(crate) fn has(actual: &Value, expected: &Value) {
         .map(|(name, value)| format!("{name} is {} instead of {value}", actual[name]))
         .collect();
     none_wrong(&wrong);
+}
+
+/// One field of each row of a list.
+pub(crate) fn column<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+    list["items"].as_array().into_iter().flatten().map(|row| &row[field]).collect()
 }
 
 /// Fails with everything that is wrong at once.

@@ -42,8 +42,12 @@ impl Operation {
     }
 
     pub(crate) fn parameter(&self, world: &World, name: &str) -> String {
-        // Who was deleted cannot be removed from the project as well.
-        let value = world.parameter(if self.id == "delete_user" { "leaver_id" } else { name });
+        let value = world.parameter(match self.id.as_str() {
+            // Who was deleted cannot be removed from the project as well.
+            "delete_user" => "leaver_id",
+            "stop_test_run" => "running_id",
+            _ => name,
+        });
         value.unwrap_or_else(|| panic!("{}: no filler for {{{name}}}; add one to World::parameter", self.name()))
     }
 
@@ -97,7 +101,7 @@ pub(crate) fn body(operation_id: &str) -> Option<Value> {
         "update_test_script" => json!({"name": "Renamed"}),
         "create_project" => json!({"name": "Fresh"}),
         "update_project" => json!({"description": "changed"}),
-        "add_member" => json!({"email": "$colleague_mail", "role": "viewer"}),
+        "add_member" => json!({"email": "$stranger_mail", "role": "viewer"}),
         "update_member" => json!({"role": "viewer"}),
         "create_user" => json!({"email": "new@example.com", "display_name": "New"}),
         "update_user" => json!({"display_name": "Renamed"}),

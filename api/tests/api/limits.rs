@@ -122,7 +122,7 @@ fn values(document: &Value, property: &Value) -> Vec<(Value, bool)> {
 }
 
 /// The schema behind a reference, or the one that is not null of two.
-fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+pub(crate) fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(path) = schema["$ref"].as_str() {
         return document.pointer(path.trim_start_matches('#')).unwrap_or_else(|| panic!("{path} leads nowhere"));
     }
@@ -135,7 +135,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 /// A good element of a list of objects; none if it is another list, or none at all.
-fn sample(property: &Value) -> Option<Value> {
+pub(crate) fn sample(property: &Value) -> Option<Value> {
     let at = "2026-01-17T10:05:05Z";
     let name = property["items"]["$ref"].as_str()?.rsplit('/').next()?;
     Some(match name {

@@ -1,5 +1,7 @@
 //! What is wrong with a path or a query is refused: each wrong parameter is named, and nothing changes.
 
+use serde_json::{Value, json};
+
 use crate::app::{App, Raw, none_wrong};
 use crate::document::operations;
 use crate::world::World;
@@ -62,6 +64,54 @@ async fn wrong_parameters_of_lists_are_named_all_at_once() -> anyhow::Result<()>
     }
     assert!(count >= 6, "only {count} lists");
     none_wrong(&wrong);
+    assert_eq!(app.contents().await?, before);
+    Ok(())
+}
+
+/// Values that a query parameter does not take, by what the document says of it.
+fn bad_values(name: &str, schema: &Value) -> Vec<&'static str> {
+    let is = |kind: &str| {
+        schema["type"] == kind || schema["type"].as_array().is_some_and(|kinds| kinds.contains(&json!(kind)))
+    };
+    let mut bad = vec!["%00", "a%00b"];
+    if is("integer") {
+        bad.extend(["x", "1.5", "99999999999999999999", "-99999999999999999999", "1e3", "0x10"]);
+    } else if is("boolean") {
+        bad.extend(["maybe", "1", "True"]);
+    } else if schema["format"] == "uuid" {
+        bad.extend(["me", "1", "00000000-0000-0000-0000-00000000000"]);
+    } else if ["from_date", "to_date"].contains(&name) {
+        bad.extend(["yesterday", "2026-02-30", "2026-01-18T25:00:00Z", "1768644305"]);
+    } else if !["suite_path", "tags", "search", "external_key"].contains(&name) {
+        // What is left are names out of a list.
+        bad.extend(["bogus", "ACTIVE", "a,b", "%F0%9F%98%80"]);
+    }
+    bad
+}
+
+#[tokio::test]
+async fn every_documented_parameter_refuses_what_it_does_not_take() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let world = World::new(&app.client).await?;
+    let before = app.contents().await?;
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for operation in operations() {
+        for parameter in operation.described["parameters"].as_array().into_iter().flatten() {
+            let Some(name) = parameter["name"].as_str().filter(|_| parameter["in"] == "query") else { continue };
+            let path = operation.path_in(&world);
+            for bad in bad_values(name, &parameter["schema"]) {
+                count += 1;
+                wrong.extend(refused(&app, &path, &format!("{name}={bad}"), &[name]).await?);
+            }
+            wrong.extend(refused(&app, &path, &format!("{name}=1&{name}=1"), &[name]).await?);
+        }
+        if operation.described["parameters"].to_string().contains("\"from_date\"") {
+            let round = "from_date=2026-01-18T00:00:00.000001Z&to_date=2026-01-18T00:00:00Z";
+            wrong.extend(refused(&app, &operation.path_in(&world), round, &["from_date"]).await?);
+        }
+    }
+    none_wrong(&wrong);
+    assert!(count > 250, "only {count} queries");
     assert_eq!(app.contents().await?, before);
     Ok(())
 }

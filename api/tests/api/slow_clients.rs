@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(300);
 
 async fn server(patience: Patience) -> anyhow::Result<(Database, Server)> {
     let db = Database::new().await?;
-    let server = Server::with_patience(db.pool.clone(), Readiness::default(), patience).await?;
+    let server = Server::with_patience(AppState::new(db.pool.clone(), Readiness::default()), patience).await?;
     Ok((db, server))
 }
 

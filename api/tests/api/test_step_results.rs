@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{App, none_wrong};
+use crate::app::{App, column, has, none_wrong};
 use crate::world::{Run, id, running, submit};
 
 async fn result(app: &App, fields: &Value) -> anyhow::Result<(Run, String)> {
@@ -79,5 +79,36 @@ async fn a_bulk_body_may_be_larger_than_a_megabyte() -> anyhow::Result<()> {
         .collect();
     let added = app.client.post(&format!("{path}/steps/bulk"), &json!({"steps": steps})).await?.expect(201)?;
     assert_eq!(added["total_added"], 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_is_found_by_its_number() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let (_, path) = result(&app, &json!({"status": "passed"})).await?;
+    let full = json!({
+        "step_number": 7, "action": "fill", "description": "Type é", "status": "failed",
+        "started_at": "2026-01-17T10:00:00Z", "completed_at": "2026-01-17T10:00:01Z", "duration_ms": 1000,
+        "selector": "#name", "element_html": "<input>", "input_value": "Ada", "screenshot_path": "/a.png",
+        "screenshot_url": "https://example.com/a.png", "error_message": "no", "error_stack_trace": "at x",
+        "playwright_code": "page.fill()", "window_id": "w", "window_title": "t",
+    });
+    let added = app.client.post(&format!("{path}/steps"), &full).await?.expect(201)?;
+    has(&added, &full);
+    assert_eq!(app.client.get(&format!("{path}/steps/7")).await?.expect(200)?, added);
+    let earlier = json!({"step_number": 2, "action": "open", "status": "passed"});
+    app.client.post(&format!("{path}/steps"), &earlier).await?.expect(201)?;
+    let list = app.client.get(&format!("{path}/steps")).await?.expect(200)?;
+    assert_eq!((column(&list, "step_number"), &list["items"][1]), (vec![&json!(2), &json!(7)], &added));
+    let mut wrong = Vec::new();
+    for number in ["1", "8", "2147483647"] {
+        let answer = app.send("GET", &format!("{path}/steps/{number}"), "").await?;
+        wrong.extend((answer.status != 404).then(|| format!("{number}: {} {}", answer.status, answer.text())));
+    }
+    for number in ["seven", "2147483648", "7.0", "%37x"] {
+        let answer = app.send("GET", &format!("{path}/steps/{number}"), "").await?;
+        wrong.extend(answer.not_invalid(&["step_number"]).map(|what| format!("{number}: {what}")));
+    }
+    none_wrong(&wrong);
     Ok(())
 }

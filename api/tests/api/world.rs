@@ -1,5 +1,6 @@
 //! One of everything in a project, and the requests that make it.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::Client;
 use uuid::Uuid;
@@ -99,8 +100,14 @@ impl World {
         let leaver = user(client, &format!("leaving.{mail}")).await?;
         let token = client.post("/api/v1/tokens", &json!({"name": "CI", "role": "viewer"})).await?.expect(201)?;
         let projects = client.get("/api/v1/projects").await?.expect(200)?;
+        // Somebody who is known but no member.
+        let stranger_mail = format!("stranger.{mail}");
+        let stranger = user(client, &stranger_mail).await?;
+        let membership = format!("/api/v1/projects/{}/members/{stranger}", id(&projects["items"][0]["id"])?);
+        client.send(Method::DELETE, &membership, None).await?.expect(204)?;
         let names = vec![
             ("$script", id(&script["id"])?),
+            ("$stranger_mail", stranger_mail),
             ("$colleague_mail", mail),
             ("$colleague", colleague),
             ("$leaver", leaver),
@@ -143,6 +150,7 @@ impl World {
             "test_script_id" => "$script",
             "user_id" => "$colleague",
             "leaver_id" => "$leaver",
+            "running_id" => "$running",
             "token_id" => "$token",
             "project_id" => "$project",
             _ => return None,

@@ -105,6 +105,20 @@ pub async fn update_project(db: &PgPool, id: Uuid, patch: &ProjectPatch) -> Resu
     project.ok_or_else(|| Error::not_found("Project", id))
 }
 
+/// Deletes the caller's project with everything in it.
+///
+/// # Errors
+/// If the database fails; nothing has changed then.
+pub async fn delete_project(db: &PgPool, caller: &Caller) -> Result<()> {
+    let mut tx = db.begin().await?;
+    db::projects::lock(&mut *tx, caller.project_id).await?;
+    // Results hold on to their test cases, so they go first.
+    db::test_runs::delete_all(&mut *tx, caller.project_id).await?;
+    db::projects::delete(&mut *tx, caller.project_id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Creates a user who is a member of the caller's project.
 ///
 /// # Errors
@@ -167,7 +181,7 @@ pub async fn add_member(db: impl db::Source<'_>, caller: &Caller, body: &NewMemb
     Ok(member)
 }
 
-/// Changes a member's role. Tokens with a higher one are held to it at once.
+/// Changes a member's role. Tokens with a higher one are held to it, everywhere within 5 seconds.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::InvalidState`] if the project would be left without an admin.

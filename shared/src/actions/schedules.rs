@@ -275,10 +275,11 @@ pub async fn create_run(db: &PgPool, execution_id: Uuid) -> Result<Option<Uuid>>
     let schedule = db::schedules::find(&mut *tx, execution.schedule_id)
         .await?
         .ok_or_else(|| Error::not_found("Schedule", execution.schedule_id))?;
+    let run_number = db::projects::next_run_number(&mut *tx, schedule.project_id).await?;
     let origin = RunOrigin {
         project_id: schedule.project_id,
         created_by: schedule.created_by,
-        run_number: db::projects::next_run_number(&mut *tx, schedule.project_id).await?,
+        run_number: run_number.ok_or_else(|| Error::not_found("Project", schedule.project_id))?,
         status: RunStatus::Queued,
         scheduled_at: Some(execution.scheduled_for),
     };

@@ -18,13 +18,14 @@ use crate::jobs::{FinaliseRun, ring};
 /// Creates a pending run with the project's next number.
 ///
 /// # Errors
-/// If the database fails.
+/// [`Error::Unauthenticated`] if the project has been deleted.
 pub async fn create(db: impl db::Source<'_>, caller: &Caller, body: &NewTestRun) -> Result<TestRun> {
     let mut tx = db.begin().await?;
+    let run_number = db::projects::next_run_number(&mut *tx, caller.project_id).await?;
     let origin = RunOrigin {
         project_id: caller.project_id,
         created_by: caller.user_id,
-        run_number: db::projects::next_run_number(&mut *tx, caller.project_id).await?,
+        run_number: run_number.ok_or(Error::unknown_token())?,
         status: RunStatus::Pending,
         scheduled_at: None,
     };

@@ -52,11 +52,11 @@ pub async fn any(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
 }
 
 /// Takes the next run number. The row stays locked until the transaction ends, which is what keeps the numbers of
-/// concurrent creations without gaps (decisions, Runs).
+/// concurrent creations without gaps (decisions, Runs). `None` if the project is gone.
 ///
 /// # Errors
-/// If the database fails or the project is gone.
-pub async fn next_run_number(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<i32> {
+/// If the database fails.
+pub async fn next_run_number(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<i32>> {
     sqlx::query_scalar!(
         "-- projects.next_run_number
          UPDATE projects
@@ -65,7 +65,7 @@ pub async fn next_run_number(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<
          RETURNING last_run_number",
         id,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
 
@@ -90,10 +90,21 @@ pub async fn update(db: impl PgExecutor<'_>, id: Uuid, patch: &ProjectPatch) -> 
     .await
 }
 
-/// Deletes a project with everything in it.
+/// Locks a project, so that no run is created in it until the transaction ends.
 ///
 /// # Errors
 /// If the database fails.
+pub async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- projects.lock\nSELECT id FROM projects WHERE id = $1 FOR UPDATE", id)
+        .fetch_optional(db)
+        .await
+        .map(|_| ())
+}
+
+/// Deletes a project with everything in it.
+///
+/// # Errors
+/// If the database fails, and if there are results: they hold on to their test cases.
 pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("-- projects.delete\nDELETE FROM projects WHERE id = $1", id).execute(db).await.map(|_| ())
 }

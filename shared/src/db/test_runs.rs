@@ -516,6 +516,17 @@ pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
         .map(|_| ())
 }
 
+/// Deletes the rows of all runs of a project, hidden ones included, with all that hangs on them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn delete_all(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.delete_all\nDELETE FROM test_runs WHERE project_id = $1", project_id)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
 /// Deletes the rows of runs that have been hidden for longer than `keep_seconds`, at most `limit` runs, with all that
 /// hangs on them. Returns how many runs went.
 ///

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::text_enum::text_enum;
-use super::validation::{between, count, filled, rate, text};
+use super::validation::{between, count, decimal, filled, rate, text};
 
 text_enum! {
     /// How a verification ended.
@@ -138,6 +138,7 @@ pub struct NewCheckpointResult {
     #[schema(max_length = 500)]
     pub diff_screenshot_path: Option<String>,
     /// 0 to 100.
+    #[serde(default, deserialize_with = "decimal")]
     #[garde(custom(rate))]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub diff_percentage: Option<Decimal>,

@@ -19,7 +19,7 @@ use super::statistics::pass_rate;
 use super::test_step_result::NewTestStepResult;
 use super::text_enum::text_enum;
 use super::validation::{
-    MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, duration, instant, rate, row_count, stored, text,
+    MAX_LOG_LINES, MAX_ROWS, at_most_rows, between, count, decimal, duration, instant, rate, row_count, stored, text,
 };
 use crate::error::FieldError;
 
@@ -191,6 +191,7 @@ pub struct NewTestRunResult {
     #[schema(minimum = 0, maximum = 1000000)]
     pub skipped_steps: Option<i32>,
     /// Checked to be 0 to 100, and computed from the counts.
+    #[serde(default, deserialize_with = "decimal")]
     #[garde(custom(rate))]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub pass_rate: Option<Decimal>,
@@ -207,6 +208,7 @@ pub struct NewTestRunResult {
     #[schema(minimum = 0, maximum = 1000000)]
     pub failed_checkpoints: Option<i32>,
     /// Checked to be 0 to 100, and computed from the counts.
+    #[serde(default, deserialize_with = "decimal")]
     #[garde(custom(rate))]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub checkpoint_pass_rate: Option<Decimal>,

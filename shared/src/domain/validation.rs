@@ -4,6 +4,9 @@
 
 use chrono::{DateTime, Datelike, SubsecRound as _, Utc};
 use garde::Error;
+use rust_decimal::Decimal;
+use serde::de::Error as _;
+use serde::{Deserialize as _, Deserializer};
 
 /// Longest label list of a resource.
 pub const MAX_TAGS: usize = 50;
@@ -182,7 +185,7 @@ macro_rules! numbers {
     };
 }
 
-numbers!(i32, i64, rust_decimal::Decimal, DateTime<Utc>);
+numbers!(i32, i64, Decimal, DateTime<Utc>);
 
 /// A number, or none, between `min` and `max`, both included.
 pub fn between<T: Numbers<N>, N: PartialOrd + std::fmt::Display>(
@@ -210,9 +213,18 @@ pub fn duration(value: &Option<i64>, (): &()) -> garde::Result {
     between(0, 3_155_760_000_000)(value, &())
 }
 
+/// Reads a decimal that is a JSON number: in quotes it would be a text.
+///
+/// # Errors
+/// If the value is of another type, or too large.
+pub fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    number.map(|number| number.to_string().parse().map_err(D::Error::custom)).transpose()
+}
+
 /// A rate in percent: 0 to 100.
-pub fn rate(value: &Option<rust_decimal::Decimal>, (): &()) -> garde::Result {
-    between(rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ONE_HUNDRED)(value, &())
+pub fn rate(value: &Option<Decimal>, (): &()) -> garde::Result {
+    between(Decimal::ZERO, Decimal::ONE_HUNDRED)(value, &())
 }
 
 /// An instant of the years 1970 to 9999, which PostgreSQL and every client can hold.

@@ -209,7 +209,8 @@ async fn of_twenty_refreshes_at_once_one_completes_the_run() -> anyhow::Result<(
     for answer in join_all((0..20).map(|_| refresh(&w.db, run.id))).await {
         answer?;
     }
-    assert_eq!(w.events(run.id).await?, ["run.created", "run.started", "run.completed"]);
+    let events = ["run.created", "run.started", "item.finished", "item.finished", "run.completed"];
+    assert_eq!(w.events(run.id).await?, events);
     assert_eq!(w.jobs("finalise_run").await?, [json!({"run_id": run.id})]);
     let end = w.run(run.id).await?;
     assert_eq!(Some(end.duration_ms), milliseconds(end.started_at, end.completed_at));

@@ -12,6 +12,7 @@ use testrun_shared::{db, ops};
 use tokio_util::sync::CancellationToken;
 
 use crate::tick::every;
+pub use crate::tick::fire_due;
 
 /// How often due schedules are looked for.
 const FIRE: Duration = Duration::from_secs(1);
@@ -19,6 +20,9 @@ const FIRE: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often runs without a sign of life are looked for.
 const SILENT: Duration = Duration::from_secs(30);
+/// How often due times are looked for that a scheduler or an API with older zone data computed: at the start, and then for
+/// as long as such a one runs beside this one.
+const ZONE_DATA: Duration = Duration::from_secs(60);
 /// How often finished jobs are cleared away.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -50,6 +54,8 @@ pub struct Config {
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
     let Some(listen) = config.admin.admin_listen else { return tick(config, readiness, shutdown).await };
+    // Before anybody can ask: a scheduler that has not ticked is not ready.
+    tick::expect(&readiness, "fire", FIRE);
     tokio::select! {
         outcome = tick(config, readiness.clone(), shutdown.clone()) => outcome,
         // It ends well only once it is told to stop, and then the work is what is waited for.
@@ -68,9 +74,10 @@ pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: Cancellat
     db::ensure_migrated(&db).await?;
     let limit = Duration::from_secs(config.run_inactivity_limit);
     tokio::join!(
-        every("fire", FIRE, &readiness, &shutdown, || tick::fire_due(&db)),
+        every("fire", FIRE, &readiness, &shutdown, || Box::pin(tick::fire_due(&db))),
         every("sweep", SWEEP, &readiness, &shutdown, || maintenance::sweep(&db)),
         every("silent_runs", SILENT, &readiness, &shutdown, || maintenance::fail_silent_runs(&db, limit)),
+        every("zone_data", ZONE_DATA, &readiness, &shutdown, || Box::pin(maintenance::apply_zone_data(&db))),
         every("prune", PRUNE, &readiness, &shutdown, || maintenance::prune(&db)),
     );
     Ok(())

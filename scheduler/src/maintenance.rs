@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
+use testrun_shared::domain::recurrence::ZONE_DATA_VERSION;
 use testrun_shared::{actions, db, jobs};
 
 /// How long the rows of a deleted run are kept: time to notice a mistake.
@@ -21,6 +22,16 @@ pub(crate) async fn sweep(pool: &PgPool) -> testrun_shared::Result<()> {
 /// Fails runs that no client worked on for longer than `limit`.
 pub(crate) async fn fail_silent_runs(pool: &PgPool, limit: Duration) -> testrun_shared::Result<()> {
     actions::test_runs::fail_silent(pool, limit).await.map(|_| ())
+}
+
+/// Computes due times anew that older zone data than ours left behind.
+pub(crate) async fn apply_zone_data(pool: &PgPool) -> testrun_shared::Result<()> {
+    let recomputed = actions::zone_data::recompute(pool).await?;
+    if recomputed > 0 {
+        let version = ZONE_DATA_VERSION;
+        tracing::info!(version, schedules = recomputed, "next due times computed anew by this zone data");
+    }
+    Ok(())
 }
 
 /// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys, old

@@ -81,6 +81,18 @@ impl Error {
         self.constraint().is_some_and(|name| name.ends_with("_project_id_fkey"))
     }
 
+    /// Whether the database itself is in trouble, or two transactions were in each other's way, rather than anything being
+    /// wrong with what was asked: asked again later, it may well work.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
+            _ => false,
+        }
+    }
+
     /// The name of the database constraint that a write broke, if that is what went wrong.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
@@ -91,6 +103,33 @@ impl Error {
     }
 }
 
+/// Connection lost, conflict with another transaction, resources exhausted, session or server ended by force, disk broken.
+/// Not a statement that took too long: that may be the row's own fault.
+fn is_outage_code(code: &str) -> bool {
+    let classes = ["08", "40", "53", "58"];
+    classes.iter().any(|class| code.starts_with(class)) || code.starts_with("57P") || matches!(code, "25P03" | "55P03")
+}
+
 fn list(errors: &[FieldError]) -> String {
     errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_from_a_wrong_question() {
+        for code in ["08006", "25P03", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57P02", "57P03", "58030"]
+        {
+            assert!(is_outage_code(code), "{code}");
+        }
+        // Unique violation, division by zero, undefined table, statement timeout, internal error.
+        for code in ["23505", "22012", "42P01", "57014", "XX000"] {
+            assert!(!is_outage_code(code), "{code}");
+        }
+        assert!(Error::Database(sqlx::Error::PoolTimedOut).is_outage());
+        assert!(!Error::Database(sqlx::Error::RowNotFound).is_outage());
+        assert!(!Error::invalid("timezone", "Must exist").is_outage());
+    }
 }

@@ -77,14 +77,26 @@ impl Readiness {
         Ok(())
     }
 
+    /// How long ago each part worked last, as far as it ever did. By the process's monotonic clock: that the wall clock is
+    /// wrong does not show here.
+    fn ages(&self) -> Vec<(&'static str, Duration)> {
+        let state = self.lock();
+        state.parts.iter().filter_map(|(name, part)| Some((*name, part.seen?.elapsed()))).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Parts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Has `readiness` wait for the part that [`watch_database`] shows.
+pub fn expect_database(readiness: &Readiness) {
+    readiness.expect("database", Duration::from_secs(5));
+}
+
 /// Asks the database every second, as the part `database` of a service, until `shutdown`.
 pub async fn watch_database(db: PgPool, readiness: Readiness, shutdown: CancellationToken) {
-    readiness.expect("database", Duration::from_secs(5));
+    expect_database(&readiness);
     loop {
         match sqlx::query("SELECT 1").execute(&db).await {
             Ok(_) => readiness.beat("database"),
@@ -102,15 +114,29 @@ pub fn router(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async || metrics().render()))
+        .route("/metrics", get(render_metrics))
         .with_state(readiness)
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
     match readiness.check() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => {
+            let line = |(name, age): (&str, Duration)| format!("{name}: last worked {} s ago\n", age.as_secs());
+            ["ready\n".to_owned()]
+                .into_iter()
+                .chain(readiness.ages().into_iter().map(line))
+                .collect::<String>()
+                .into_response()
+        }
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
+}
+
+async fn render_metrics(State(readiness): State<Readiness>) -> String {
+    for (part, age) in readiness.ages() {
+        metrics::gauge!("testrun_last_success_age_seconds", "part" => part).set(age);
+    }
+    metrics().render()
 }
 
 /// Answers the three paths at `listen` until `shutdown`.

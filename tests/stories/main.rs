@@ -1,14 +1,20 @@
 //! Stories of users, told to the real programs as processes, on a real PostgreSQL and with a real mail server.
 
+#[path = "../chaos/mod.rs"]
+mod chaos;
 mod data_driven;
 mod fleet;
 mod manual_run;
+mod many_schedules;
 mod programs;
 mod replay;
 mod retries;
+mod schedule_chaos;
 mod scheduled_run;
+mod scheduler_outage;
 mod settings;
 mod setup;
 mod standalone;
 mod worker_crash;
 mod world;
+mod wrong_clocks;

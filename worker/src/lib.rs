@@ -92,6 +92,8 @@ impl MailConfig {
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
     let Some(listen) = config.admin.admin_listen else { return work(config, readiness, shutdown).await };
+    // Before anybody can ask: a worker that has not reached its database is not ready.
+    ops::expect_database(&readiness);
     tokio::select! {
         outcome = work(config, readiness.clone(), shutdown.clone()) => outcome,
         // It ends well only once it is told to stop, and then the work is what is waited for.

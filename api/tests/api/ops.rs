@@ -210,7 +210,9 @@ async fn health_needs_no_database_and_readiness_gives_its_reason() -> anyhow::Re
     readiness.expect("database", Duration::from_secs(60));
     assert_eq!(get("/readyz").await?, (503, "not ready: database: has not worked yet\n".to_owned()));
     readiness.beat("database");
-    assert_eq!(get("/readyz").await?, (200, "ready\n".to_owned()));
+    assert_eq!(get("/readyz").await?, (200, "ready\ndatabase: last worked 0 s ago\n".to_owned()));
+    let metrics = get("/metrics").await?.1;
+    assert!(metrics.contains("testrun_last_success_age_seconds{part=\"database\"} 0.0"), "{metrics}");
     readiness.stop();
     assert_eq!(get("/readyz").await?, (503, "not ready: the service is stopping\n".to_owned()));
     assert_eq!(get("/healthz").await?, (200, "alive\n".to_owned()), "stopping is not dying");

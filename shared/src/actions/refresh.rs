@@ -39,7 +39,7 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     let Some(status) = db::test_runs::lock_against_results(&mut *tx, run_id).await? else { return Ok(()) };
     let was_noted = db::run_refreshes::delete(&mut *tx, run_id).await?;
     let counts = db::test_run_items::count(&mut *tx, run_id).await?;
-    db::test_runs::save_counts(&mut *tx, run_id, counts, pass_rate(counts.passed, counts.total)).await?;
+    db::test_runs::save_counts(&mut *tx, run_id, counts, pass_rate(counts.passed, counts.total), true).await?;
     let Some(run) = db::test_runs::find(&mut *tx, run_id).await? else { return Ok(()) };
     let has_progress = announce_finished_items(&mut tx, run.project_id, run_id).await?;
     if status == RunStatus::Running && counts.all_final() {

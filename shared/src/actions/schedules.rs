@@ -15,7 +15,6 @@ use crate::domain::recurrence::{Due, RepeatType};
 use crate::domain::schedule::{NewSchedule, OverlapPolicy, Schedule, SchedulePatch, ScheduleStatus};
 use crate::domain::schedule_execution::{ExecutionStatus, ScheduleExecution};
 use crate::domain::test_run::{NewTestRun, RunStatus};
-use crate::domain::test_run_item::ItemStatus;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::{CreateScheduledRun, ring};
 
@@ -199,28 +198,50 @@ async fn claim(
     let status = if reason_to_miss.is_some() { ExecutionStatus::Missed } else { ExecutionStatus::Pending };
     let claimed = db::schedule_executions::claim(&mut *conn, schedule.id, due, status, reason_to_miss).await?;
     let Some(execution_id) = claimed else { return Ok(false) };
-    let facts = json!({
-        "schedule_id": schedule.id, "schedule_name": schedule.schedule_name, "scheduled_for": due,
-        "reason": reason_to_miss,
-    });
-    if reason_to_miss.is_some() {
+    if let Some(reason) = reason_to_miss {
+        let facts = missed_facts(schedule, due, due, 1, reason);
         record(conn, schedule.project_id, EventType::ScheduleMissed, None, &facts).await?;
         return Ok(false);
     }
+    let facts = json!({"schedule_id": schedule.id, "schedule_name": schedule.schedule_name, "scheduled_for": due});
     record(conn, schedule.project_id, EventType::ScheduleFired, None, &facts).await?;
     ring(conn, &CreateScheduledRun { execution_id }).await?;
     Ok(true)
 }
 
 /// The newest hundred due times that nobody was there for, and one row that tells of the others.
+///
+/// One event tells of all of them: who was away for a week is not to be told so a thousand times.
 async fn write_missed(conn: &mut PgConnection, schedule: &Schedule, due: &Due) -> Result<()> {
     const REASON: &str = "No scheduler was running at the due time";
-    db::schedule_executions::insert_missed(&mut *conn, schedule.id, &due.missed, REASON).await?;
+    let Some((first, last)) = due.missed.first().zip(due.missed.last()) else { return Ok(()) };
+    let mut written = db::schedule_executions::insert_missed(&mut *conn, schedule.id, &due.missed, REASON).await?;
+    let mut first = *first;
     if let (1.., Some(oldest)) = (due.missed_more, schedule.next_execution_at) {
         let reason = format!("{REASON}; this row stands for {} due times", due.missed_more);
-        db::schedule_executions::insert_missed(conn, schedule.id, &[oldest], &reason).await?;
+        let others = db::schedule_executions::insert_missed(&mut *conn, schedule.id, &[oldest], &reason).await?;
+        written += others * due.missed_more;
+        first = oldest;
+    }
+    if written > 0 {
+        let facts = missed_facts(schedule, first, *last, written, REASON);
+        record(conn, schedule.project_id, EventType::ScheduleMissed, None, &facts).await?;
     }
     Ok(())
+}
+
+/// What an event says of due times that were passed over, `count` of them from the first to the last.
+fn missed_facts(
+    schedule: &Schedule,
+    first: DateTime<Utc>,
+    last: DateTime<Utc>,
+    count: u64,
+    reason: &str,
+) -> serde_json::Value {
+    json!({
+        "schedule_id": schedule.id, "schedule_name": schedule.schedule_name, "scheduled_for": first,
+        "last_scheduled_for": last, "missed": count, "reason": reason,
+    })
 }
 
 async fn move_on(
@@ -275,19 +296,6 @@ pub async fn create_run(db: &PgPool, execution_id: Uuid) -> Result<Option<Uuid>>
     let schedule = db::schedules::find(&mut *tx, execution.schedule_id)
         .await?
         .ok_or_else(|| Error::not_found("Schedule", execution.schedule_id))?;
-    let run_number = db::projects::next_run_number(&mut *tx, schedule.project_id).await?;
-    let origin = RunOrigin {
-        project_id: schedule.project_id,
-        created_by: schedule.created_by,
-        run_number: run_number.ok_or_else(|| Error::not_found("Project", schedule.project_id))?,
-        status: RunStatus::Queued,
-        scheduled_at: Some(execution.scheduled_for),
-    };
-    let (due, running) = (execution.scheduled_for, ExecutionStatus::Running);
-    db::schedules::set_last_status(&mut *tx, schedule.id, due, running).await?;
-    let run = test_runs::insert(&mut tx, &body_for(&schedule, due), origin).await?;
-    db::schedule_executions::set_run(&mut *tx, execution_id, run.id).await?;
-    db::schedules::set_last_status(&mut *tx, schedule.id, execution.scheduled_for, ExecutionStatus::Running).await?;
     let cases = db::test_cases::select(
         &mut *tx,
         schedule.project_id,
@@ -295,11 +303,25 @@ pub async fn create_run(db: &PgPool, execution_id: Uuid) -> Result<Option<Uuid>>
         schedule.test_case_ids.as_deref(),
     )
     .await?;
+    let due = execution.scheduled_for;
+    // All runs of a project wait for the one that has the counter, so what can be read is read before. Then the schedule,
+    // then the run: the order of locks.
+    let run_number = db::projects::next_run_number(&mut *tx, schedule.project_id).await?;
+    let origin = RunOrigin {
+        project_id: schedule.project_id,
+        created_by: schedule.created_by,
+        run_number: run_number.ok_or_else(|| Error::not_found("Project", schedule.project_id))?,
+        status: RunStatus::Queued,
+        scheduled_at: Some(due),
+        total_tests: i32::try_from(cases.len()).unwrap_or(i32::MAX),
+    };
+    db::schedules::set_last_status(&mut *tx, schedule.id, due, ExecutionStatus::Running).await?;
+    let run = test_runs::insert_queued(&mut tx, &body_for(&schedule, due), origin, &cases).await?;
+    db::schedule_executions::set_run(&mut *tx, execution_id, run.id).await?;
     if cases.is_empty() {
         let reason = "The schedule selects no test cases";
         test_runs::finish(&mut tx, schedule.project_id, run.id, RunStatus::Failed, Some(reason)).await?;
     } else {
-        db::test_run_items::insert(&mut *tx, run.id, &cases, ItemStatus::Queued).await?;
         record(&mut tx, schedule.project_id, EventType::RunQueued, Some(run.id), &test_runs::facts(&run)).await?;
         request_refresh(&mut tx, run.id).await?;
     }

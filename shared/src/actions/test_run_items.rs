@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::request_refresh;
 use super::test_runs::lock;
+use super::{recount, request_refresh};
 use crate::auth::Caller;
 use crate::db;
 use crate::domain::page::{Page, Paged};
@@ -86,6 +86,7 @@ pub async fn remove(db: &PgPool, caller: &Caller, run_id: Uuid, id: Uuid) -> Res
     db::test_run_items::delete(&mut *tx, id).await?;
     let rest = db::test_run_items::ids(&mut *tx, run_id).await?;
     db::test_run_items::reorder(&mut *tx, run_id, &rest).await?;
+    recount(&mut tx, run_id).await?;
     request_refresh(&mut tx, run_id).await?;
     tx.commit().await?;
     Ok(())
@@ -188,6 +189,7 @@ async fn add_cases(
     ensure_pending(lock(&mut tx, caller.project_id, run_id).await?, "add")?;
     check(&mut tx, caller, run_id, test_case_ids, field).await?;
     let ids = db::test_run_items::insert(&mut *tx, run_id, test_case_ids, ItemStatus::Pending).await?;
+    recount(&mut tx, run_id).await?;
     let items = db::test_run_items::get_many(&mut *tx, run_id, &ids).await?;
     request_refresh(&mut tx, run_id).await?;
     tx.commit().await?;

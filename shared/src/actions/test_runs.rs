@@ -6,12 +6,13 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{record, record_all, request_refresh};
+use super::{record, record_all, recount, request_refresh};
 use crate::auth::Caller;
 use crate::db;
 use crate::db::test_runs::RunOrigin;
 use crate::domain::event::EventType;
 use crate::domain::test_run::{NewTestRun, RunMove, RunStatus, StartTestRun, StartedTestRun, TestRun, TestRunPatch};
+use crate::domain::test_run_item::ItemStatus;
 use crate::error::{Error, Result};
 use crate::jobs::{FinaliseRun, ring};
 
@@ -28,15 +29,24 @@ pub async fn create(db: impl db::Source<'_>, caller: &Caller, body: &NewTestRun)
         run_number: run_number.ok_or(Error::unknown_token())?,
         status: RunStatus::Pending,
         scheduled_at: None,
+        total_tests: 0,
     };
-    let run = insert(&mut tx, body, origin).await?;
+    let id = db::test_runs::insert(&mut *tx, body, origin).await?;
+    let run = get(&mut tx, caller.project_id, id).await?;
+    record(&mut tx, caller.project_id, EventType::RunCreated, Some(id), &facts(&run)).await?;
     tx.commit().await?;
     Ok(run)
 }
 
-/// Inserts a run and says so. The caller commits.
-pub(super) async fn insert(conn: &mut PgConnection, body: &NewTestRun, origin: RunOrigin) -> Result<TestRun> {
+/// Inserts a run of these test cases, all queued at once, and says so with the figures that it has. The caller commits.
+pub(super) async fn insert_queued(
+    conn: &mut PgConnection,
+    body: &NewTestRun,
+    origin: RunOrigin,
+    test_case_ids: &[Uuid],
+) -> Result<TestRun> {
     let id = db::test_runs::insert(&mut *conn, body, origin).await?;
+    db::test_run_items::insert(&mut *conn, id, test_case_ids, ItemStatus::Queued).await?;
     let run = get(conn, origin.project_id, id).await?;
     record(conn, run.project_id, EventType::RunCreated, Some(id), &facts(&run)).await?;
     Ok(run)
@@ -60,6 +70,7 @@ pub async fn start(
     }
     let started_at = db::test_runs::start(&mut *tx, id, command).await?;
     db::test_run_items::set_no_run(&mut *tx, id).await?;
+    recount(&mut tx, id).await?;
     let run = get(&mut tx, caller.project_id, id).await?;
     record(&mut tx, caller.project_id, EventType::RunStarted, Some(id), &facts(&run)).await?;
     request_refresh(&mut tx, id).await?;
@@ -161,9 +172,7 @@ pub(super) async fn finish(
     db::test_runs::end(&mut *conn, id, status, reason).await?;
     db::test_run_items::skip_unfinished(&mut *conn, id).await?;
     announce_finished_items(&mut *conn, project_id, id).await?;
-    let counts = db::test_run_items::count(&mut *conn, id).await?;
-    let pass_rate = crate::domain::statistics::pass_rate(counts.passed, counts.total);
-    db::test_runs::save_counts(&mut *conn, id, counts, pass_rate).await?;
+    recount(conn, id).await?;
     // Deleted or not: a refresh that comes after the deletion ends the run all the same.
     let run = db::test_runs::find(&mut *conn, id).await?.ok_or_else(|| Error::not_found("Test run", id))?;
     let event_type = match status {

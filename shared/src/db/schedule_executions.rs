@@ -42,7 +42,7 @@ pub async fn claim(
     .await
 }
 
-/// Writes many due times down as missed, in one statement.
+/// Writes many due times down as missed, in one statement, and returns how many had no row yet.
 ///
 /// # Errors
 /// If the database fails.
@@ -51,7 +51,7 @@ pub async fn insert_missed(
     schedule_id: Uuid,
     due_times: &[DateTime<Utc>],
     reason: &str,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<u64> {
     let ids: Vec<Uuid> = due_times.iter().map(|_| Uuid::now_v7()).collect();
     sqlx::query!(
         "-- schedule_executions.insert_missed
@@ -66,7 +66,7 @@ pub async fn insert_missed(
     )
     .execute(db)
     .await
-    .map(|_| ())
+    .map(|done| done.rows_affected())
 }
 
 /// Whether a run that the schedule made has not ended.

@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::page::Page;
-use crate::domain::recurrence::{IntervalUnit, RepeatType};
+use crate::domain::recurrence::{IntervalUnit, RepeatType, ZONE_DATA_VERSION};
 use crate::domain::schedule::{OverlapPolicy, Schedule, ScheduleStatus};
 use crate::domain::schedule_execution::ExecutionStatus;
 
@@ -32,11 +32,11 @@ pub async fn insert(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Resul
              repeat_type, repeat_interval, repeat_interval_unit, cron_expression, repeat_days_of_week, repeat_day_of_month,
              repeat_end_date, max_occurrences, status, is_enabled, parallel_enabled, parallel_count, retry_on_failure,
              retry_count, notify_on_completion, notify_on_failure, notification_emails, catchup_window_seconds,
-             overlap_policy, next_execution_at, created_at, updated_at
+             overlap_policy, next_execution_at, created_at, updated_at, zone_data_version
          )
          VALUES (
              $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-             $25, $26, $27, $28, $29, $30, $31
+             $25, $26, $27, $28, $29, $30, $31, $32
          )",
         schedule.id,
         schedule.project_id,
@@ -69,6 +69,7 @@ pub async fn insert(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Resul
         schedule.next_execution_at,
         schedule.created_at,
         schedule.updated_at,
+        ZONE_DATA_VERSION,
     )
     .execute(db)
     .await
@@ -238,6 +239,9 @@ pub async fn save(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Result<
              status = $16, is_enabled = $17, parallel_enabled = $18, parallel_count = $19, retry_on_failure = $20,
              retry_count = $21, notify_on_completion = $22, notify_on_failure = $23, notification_emails = $24,
              catchup_window_seconds = $25, overlap_policy = $26, next_execution_at = $27, fire_failures = 0,
+             zone_data_version = CASE
+                 WHEN next_execution_at IS DISTINCT FROM $27 THEN $28::varchar ELSE zone_data_version
+             END,
              updated_at = now()
          WHERE id = $1",
         schedule.id,
@@ -267,6 +271,7 @@ pub async fn save(db: impl PgExecutor<'_>, schedule: &Schedule) -> sqlx::Result<
         schedule.catchup_window_seconds,
         schedule.overlap_policy as OverlapPolicy,
         schedule.next_execution_at,
+        ZONE_DATA_VERSION,
     )
     .execute(db)
     .await
@@ -351,7 +356,7 @@ pub async fn advance(db: impl PgExecutor<'_>, id: Uuid, advance: &Advance) -> sq
          UPDATE schedules
          SET next_execution_at = $2, status = $3, execution_count = $4, fire_failures = 0, updated_at = now(),
              last_executed_at = coalesce($5, last_executed_at),
-             last_execution_status = coalesce($6, last_execution_status)
+             last_execution_status = coalesce($6, last_execution_status), zone_data_version = $7
          WHERE id = $1",
         id,
         advance.next_execution_at,
@@ -359,6 +364,46 @@ pub async fn advance(db: impl PgExecutor<'_>, id: Uuid, advance: &Advance) -> sq
         advance.execution_count,
         advance.last_executed_at,
         advance.last_execution_status as Option<ExecutionStatus>,
+        ZONE_DATA_VERSION,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Locks active schedules whose next due time was computed with older zone data than ours, at most `limit`. Passes over
+/// those that somebody else has: who fires or changes one leaves it with zone data of his own.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_outdated(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Schedule>> {
+    sqlx::query_as(concat!(
+        "-- schedules.lock_outdated\nSELECT ",
+        columns!(),
+        " FROM schedules WHERE status = 'active' AND deleted_at IS NULL AND zone_data_version < $1 \
+          LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+    ))
+    .bind(ZONE_DATA_VERSION)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Stores the next due time of a locked schedule as our zone data have it; null completes the schedule.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_next(db: impl PgExecutor<'_>, id: Uuid, next: Option<DateTime<Utc>>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedules.set_next
+         UPDATE schedules
+         SET updated_at = CASE WHEN next_execution_at IS DISTINCT FROM $2 THEN now() ELSE updated_at END,
+             next_execution_at = $2, status = CASE WHEN $2 IS NULL THEN 'completed' ELSE status END,
+             zone_data_version = $3
+         WHERE id = $1",
+        id,
+        next,
+        ZONE_DATA_VERSION,
     )
     .execute(db)
     .await

@@ -33,6 +33,8 @@ pub struct RunOrigin {
     pub status: RunStatus,
     /// The due time of a schedule's run.
     pub scheduled_at: Option<DateTime<Utc>>,
+    /// How many items are inserted with it.
+    pub total_tests: i32,
 }
 
 /// Inserts a run and returns its id.
@@ -45,9 +47,9 @@ pub async fn insert(db: impl PgExecutor<'_>, run: &NewTestRun, origin: RunOrigin
         "-- test_runs.insert
          INSERT INTO test_runs (
              id, run_name, run_number, project_id, created_by, suite_path, suite_name, status, scheduled_at,
-             parallel_enabled, parallel_count, retry_on_failure, retry_count, results_folder, tags, notes
+             parallel_enabled, parallel_count, retry_on_failure, retry_count, results_folder, tags, notes, total_tests
          )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          RETURNING id",
         Uuid::now_v7(),
         run.run_name.as_deref().unwrap_or(&default_name),
@@ -65,6 +67,7 @@ pub async fn insert(db: impl PgExecutor<'_>, run: &NewTestRun, origin: RunOrigin
         run.results_folder,
         run.tags.as_deref(),
         run.notes,
+        origin.total_tests,
     )
     .fetch_one(db)
     .await
@@ -327,7 +330,8 @@ impl ItemCounts {
     }
 }
 
-/// Stores freshly counted items in a locked run, and that the client was heard if the run is running.
+/// Stores freshly counted items in a locked run, and that the client was heard if the run is running; and, for a refresh,
+/// when that was.
 ///
 /// # Errors
 /// If the database fails.
@@ -336,12 +340,13 @@ pub async fn save_counts(
     id: Uuid,
     counts: ItemCounts,
     pass_rate: Decimal,
+    is_refresh: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_runs.save_counts
          UPDATE test_runs
          SET total_tests = $2, passed_tests = $3, failed_tests = $4, skipped_tests = $5, no_run_tests = $6, pass_rate = $7,
-             refreshed_at = clock_timestamp(), updated_at = now(),
+             refreshed_at = CASE WHEN $8 THEN clock_timestamp() ELSE refreshed_at END, updated_at = now(),
              last_activity_at = CASE WHEN status = 'running' THEN now() ELSE last_activity_at END
          WHERE id = $1",
         id,
@@ -351,6 +356,7 @@ pub async fn save_counts(
         counts.skipped,
         counts.no_run,
         pass_rate,
+        is_refresh,
     )
     .execute(db)
     .await

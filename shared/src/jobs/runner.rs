@@ -106,6 +106,10 @@ pub async fn run(
             queue.name
         );
     }
+    // Before the first of them has begun, so that none is left out by whoever asks meanwhile.
+    for queue in &queues {
+        readiness.expect(queue.name, HEARTBEAT * 4);
+    }
     let supervisors: Vec<_> = queues
         .into_iter()
         .map(|queue| tokio::spawn(supervise(db.clone(), queue, readiness.clone(), shutdown.clone())))
@@ -119,7 +123,6 @@ pub async fn run(
 async fn supervise(db: PgPool, queue: Queue, readiness: Readiness, shutdown: CancellationToken) {
     // Handlers run as tasks of their own, so that a worker that dies with its database connection cuts none in half.
     let tasks = tokio_util::task::TaskTracker::new();
-    readiness.expect(queue.name, HEARTBEAT * 4);
     while !shutdown.is_cancelled() {
         let Err(error) = work(&db, &queue, &readiness, &shutdown, &tasks).await else { break };
         tracing::warn!(queue = queue.name, error = %error, "worker failed, taking the queue up again");

@@ -50,6 +50,11 @@ async fn schedule_events(w: &World) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar("SELECT type FROM events WHERE type LIKE 'schedule.%' ORDER BY sequence").fetch_all(&w.db).await
 }
 
+/// What the only event about missed due times says.
+async fn missed_event(w: &World) -> sqlx::Result<Value> {
+    sqlx::query_scalar("SELECT data FROM events WHERE type = 'schedule.missed'").fetch_one(&w.db).await
+}
+
 #[tokio::test]
 async fn days_without_a_scheduler_leave_missed_rows_and_one_fire() -> anyhow::Result<()> {
     let w = World::new().await?;
@@ -64,7 +69,14 @@ async fn days_without_a_scheduler_leave_missed_rows_and_one_fire() -> anyhow::Re
     let after = reload(&w, &schedule).await?;
     assert_eq!((after.next_execution_at, after.execution_count), (Some(day(22)), 1));
     assert_eq!((after.last_executed_at, after.last_execution_status), (Some(day(21)), Some(Pending)));
-    assert_eq!(schedule_events(&w).await?, ["schedule.fired"]);
+    assert_eq!(schedule_events(&w).await?, ["schedule.missed", "schedule.fired"]);
+    assert_eq!(
+        missed_event(&w).await?,
+        json!({
+            "schedule_id": schedule.id, "schedule_name": "Nightly", "scheduled_for": "2026-01-18T07:00:00Z",
+            "last_scheduled_for": "2026-01-20T07:00:00Z", "missed": 3, "reason": "No scheduler was running at the due time",
+        })
+    );
     let execution = last_execution(&w, &schedule).await?;
     assert_eq!(w.jobs("create_scheduled_run").await?, [json!({"execution_id": execution})]);
     assert_eq!(fire(&w.db, schedule.id, now).await?, None, "a second tick finds nothing due");
@@ -87,6 +99,12 @@ async fn hours_without_a_scheduler_beyond_a_hundred_are_told_of_in_one_row() -> 
     assert!(reasons[0].ends_with("this row stands for 620 due times"), "{}", reasons[0]);
     assert!(reasons[1..].iter().all(|reason| reason == "No scheduler was running at the due time"));
     assert_eq!(reload(&w, &schedule).await?.next_execution_at, Some(utc("2026-01-31T01:00:00Z")));
+    let told = missed_event(&w).await?;
+    assert_eq!(
+        (&told["scheduled_for"], &told["last_scheduled_for"], &told["missed"]),
+        (&json!("2026-01-01T00:00:00Z"), &json!("2026-01-30T23:00:00Z"), &json!(720)),
+        "one event tells of all"
+    );
     Ok(())
 }
 
@@ -110,7 +128,9 @@ async fn a_schedule_with_nothing_left_is_completed() -> anyhow::Result<()> {
         assert_eq!((after.status, after.next_execution_at), (ScheduleStatus::Completed, None), "{schedule:?}");
         assert_eq!(after.execution_count, 1);
     }
-    assert_eq!(schedule_events(&w).await?, ["schedule.fired", "schedule.completed"].repeat(3));
+    let after_downtime = ["schedule.missed", "schedule.fired", "schedule.completed"];
+    let in_time = ["schedule.fired", "schedule.completed"];
+    assert_eq!(schedule_events(&w).await?, [&after_downtime[..], &in_time, &in_time].concat());
     Ok(())
 }
 
@@ -168,6 +188,9 @@ async fn a_due_time_outside_the_catch_up_window_is_missed_unless_it_is_the_only_
     let after = reload(&w, &schedule).await?;
     assert_eq!((after.execution_count, after.next_execution_at), (0, Some(utc("2026-01-19T07:00:00Z"))));
     assert_eq!(schedule_events(&w).await?, ["schedule.missed"]);
+    let told = missed_event(&w).await?;
+    assert_eq!((&told["scheduled_for"], &told["missed"]), (&json!("2026-01-18T07:00:00Z"), &json!(1)));
+    assert_eq!(told["reason"], "Due 3601 seconds ago, which is outside the catch-up window");
     assert_eq!(fire(&w.db, schedule.id, utc("2026-01-19T08:00:00Z")).await?, Some(utc("2026-01-19T07:00:00Z")));
 
     let once = w.schedule(json!({"catchup_window_seconds": 0}), created).await?;

@@ -1,6 +1,7 @@
 //! Tests of what the services share, against a real PostgreSQL: a database for each test.
 
 mod deliveries;
+mod due_scan;
 mod finalise;
 mod fires;
 mod items;
@@ -15,6 +16,7 @@ mod results;
 mod retries;
 mod runner;
 mod runs;
+mod schedule_races;
 mod scheduled_runs;
 mod schedules;
 mod schema;
@@ -23,3 +25,4 @@ mod tokens;
 mod twice;
 mod workers;
 mod world;
+mod zone_data;

@@ -46,11 +46,15 @@ async fn a_due_time_becomes_one_run_however_often_its_job_runs() -> anyhow::Resu
         Some(ExecutionStatus::Running),
         "it mirrors the row"
     );
+    assert_eq!(run.total_tests, 3, "its figures are there with it");
     refresh(&w.db, run.id).await?;
     assert_eq!(w.run(run.id).await?.total_tests, 3);
     assert_eq!(test_runs::create(&w.db, &w.tenant.caller, &NewTestRun::default()).await?.run_number, 2, "no gap");
 
     test_runs::start(&w.db, &w.tenant.caller, run.id, &StartTestRun::default()).await?;
+    let told = "SELECT array_agg((data ->> 'total_tests')::int ORDER BY sequence) FROM events WHERE test_run_id = $1";
+    let told: Vec<i32> = sqlx::query_scalar(told).bind(run.id).fetch_one(&w.db).await?;
+    assert_eq!(told, [3, 3, 3], "created, queued, started: each event knows how many tests there are");
     w.submit(&items[0], json!({})).await?;
     let history = "SELECT count(*) FROM test_execution_history WHERE is_scheduled AND test_run_id = $1";
     assert_eq!(w.count(history, run.id).await?, 1);

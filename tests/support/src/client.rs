@@ -55,7 +55,11 @@ impl Client {
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
+        let bytes = response.bytes().await?;
+        // What is no JSON is shown as it is, nothing as null.
+        let as_text =
+            || Some(&bytes).filter(|bytes| !bytes.is_empty()).map(|bytes| String::from_utf8_lossy(bytes).into());
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| as_text().unwrap_or(Value::Null));
         Ok(Answer { status, headers, body })
     }
 

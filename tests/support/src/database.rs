@@ -58,12 +58,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub async fn tenant(&self, name: &str) -> anyhow::Result<Tenant> {
-        let project = identity::create_project(&self.pool, name, None).await?;
-        let email = format!("{}@example.com", Uuid::new_v4().simple());
-        let user = identity::create_user(&self.pool, &email, "Test user").await?;
-        let token = self.token(name, &email, Role::Admin).await?;
-        let caller = Authenticator::new(self.pool.clone()).authenticate(Some(&format!("Bearer {token}"))).await?;
-        Ok(Tenant { token, email, project_id: project.id, user_id: user.id, caller })
+        Tenant::create(&self.pool, name).await
     }
 
     /// Another token for a project and a user that exist.
@@ -71,8 +66,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub async fn token(&self, project: &str, user: &str, role: Role) -> anyhow::Result<String> {
-        let request = TokenRequest { project, user, name: "test", role, expires_at: None };
-        Ok(identity::create_token(&self.pool, &request).await?.reveal().to_owned())
+        token(&self.pool, project, user, role).await
     }
 }
 
@@ -105,6 +99,26 @@ pub struct Tenant {
     pub user_id: Uuid,
     /// The same, as actions take it.
     pub caller: Caller,
+}
+
+impl Tenant {
+    /// A project with a user and an admin token of its own, in a migrated database.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn create(pool: &PgPool, name: &str) -> anyhow::Result<Self> {
+        let project = identity::create_project(pool, name, None).await?;
+        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let user = identity::create_user(pool, &email, "Test user").await?;
+        let token = token(pool, name, &email, Role::Admin).await?;
+        let caller = Authenticator::new(pool.clone()).authenticate(Some(&format!("Bearer {token}"))).await?;
+        Ok(Self { token, email, project_id: project.id, user_id: user.id, caller })
+    }
+}
+
+async fn token(pool: &PgPool, project: &str, user: &str, role: Role) -> anyhow::Result<String> {
+    let request = TokenRequest { project, user, name: "test", role, expires_at: None };
+    Ok(identity::create_token(pool, &request).await?.reveal().to_owned())
 }
 
 async fn server() -> anyhow::Result<&'static SharedServer> {

@@ -80,8 +80,16 @@ impl Process {
     /// # Errors
     /// If it does not become so.
     pub async fn scheduler(database_url: &str) -> anyhow::Result<Self> {
-        let variables = [("DATABASE_URL", database_url), ("TESTRUN_ADMIN_LISTEN", "127.0.0.1:0")];
-        Self::start("testrun-scheduler", &variables, &[]).await?.ready().await
+        Self::scheduler_with(database_url, &[]).await
+    }
+
+    /// Starts a `scheduler` with these variables too, and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not become so.
+    pub async fn scheduler_with(database_url: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let own = [("DATABASE_URL", database_url), ("TESTRUN_ADMIN_LISTEN", "127.0.0.1:0")];
+        Self::start("testrun-scheduler", &[&own, variables].concat(), &[]).await?.ready().await
     }
 
     /// The address that the program listens on, once it told.
@@ -110,6 +118,14 @@ impl Process {
         })
         .await?;
         Ok(self)
+    }
+
+    /// Its process number.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
     }
 
     /// Kills it with SIGKILL, as a crash would, and waits until it is gone.

@@ -145,6 +145,23 @@ impl Recurrence {
         }
     }
 
+    /// The fire that a stored next time stands for, if the zone data changed since it was computed: the nearest one, of two
+    /// equally near ones the later. Fires up to `handled`, the last one that was dealt with, are out of the question.
+    ///
+    /// A change moves fires by hours at most, so the nearest is the same occurrence at its new instant, be it before or
+    /// after now. The first fire after now would be the wrong answer where a change moves an occurrence over now: it
+    /// would leave it out, or fire it again.
+    #[must_use]
+    pub fn moved(&self, stored: DateTime<Utc>, handled: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let is_open = |at: &DateTime<Utc>| handled.is_none_or(|handled| *at > handled);
+        let before = self.latest_at_or_before(stored).filter(is_open);
+        let after = self.next_after(handled.map_or(stored, |handled| stored.max(handled)));
+        match (before, after) {
+            (Some(before), Some(after)) if stored - before < after - stored => Some(before),
+            (before, after) => after.or(before),
+        }
+    }
+
     /// The instant to store as `next_execution_at` at creation, at resume, and when a timing field changes.
     ///
     /// That is the first fire strictly after now, except that a one-time schedule in the past is due at once.

@@ -6,6 +6,7 @@ mod golden;
 mod input;
 mod limits;
 mod missed;
+mod moved;
 mod oracle;
 mod properties;
 mod validation;

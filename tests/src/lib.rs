@@ -2,5 +2,6 @@
 //!
 //! Nothing here touches the server's crates: a replay knows only the public REST API, as any other client does.
 
+pub mod agent;
 pub mod junit;
 pub mod replay;

@@ -1,5 +1,6 @@
 //! Stories of users, told to the real programs as processes, on a real PostgreSQL and with a real mail server.
 
+mod agent;
 #[path = "../chaos/mod.rs"]
 mod chaos;
 mod data_driven;

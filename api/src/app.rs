@@ -95,6 +95,7 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
         .nest("/api/v1", routes::projects::router())
         .nest("/api/v1", routes::users::router())
         .nest("/api/v1", routes::tokens::router())
+        .nest("/api/v1", routes::webhooks::router())
 }
 
 /// The whole service.

@@ -39,6 +39,7 @@ use crate::idempotency::MAX_KEY;
         (name = "Projects", description = "The project that the token opens, and its members"),
         (name = "Users", description = "The people in the project"),
         (name = "Tokens", description = "API tokens of the project"),
+        (name = "Webhooks", description = "Where the project's events are sent, and how that went"),
     ),
 )]
 struct Base;

@@ -17,6 +17,12 @@ async fn values_that_make_no_sense_are_refused() -> anyhow::Result<()> {
         ("testrun-worker", "TESTRUN_PUBLIC_URL", "nonsense", ["--public-url", "'nonsense'", "URL"]),
         ("testrun-worker", "SMTP_URL", "mail.example.com", ["SMTP_URL", "mail server", "URL"]),
         ("testrun-worker", "MAIL_FROM", "nobody at all", ["--mail-from", "'nobody at all'", ""]),
+        (
+            "testrun-worker",
+            "TESTRUN_WEBHOOK_ALLOW_CIDRS",
+            "10.0.0.0/33",
+            ["--webhook-allow-cidrs", "'10.0.0.0/33'", "network"],
+        ),
         ("testrun-scheduler", "TESTRUN_RUN_INACTIVITY_LIMIT", "soon", ["--run-inactivity-limit", "'soon'", "digit"]),
         ("testrun-scheduler", "RUST_LOG", "a=b=c", ["RUST_LOG", "filter", ""]),
         ("testrun-api", "TESTRUN_LISTEN", "here", ["--listen", "'here'", "address"]),

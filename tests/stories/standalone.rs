@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::{Client, until};
 use tokio::process::Child;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::programs::{command, processes_of};
 use crate::world::{PATIENCE, id, pick, rows};
@@ -44,6 +46,30 @@ async fn a_first_start_has_all_that_the_first_request_needs() -> anyhow::Result<
         Ok(mails.next().map(drop))
     })
     .await?;
+    assert!(up.interrupt().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_on_the_same_machine_is_told_what_happens() -> anyhow::Result<()> {
+    let receiver = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(204)).mount(&receiver).await;
+    let place = Place::new()?;
+    let up = place.up().await?;
+    let client = up.client()?;
+    let webhook = json!({ "url": receiver.uri(), "event_types": ["run.created"] });
+    let webhook = client.post("/api/v1/webhooks", &webhook).await?.expect(201)?;
+    let run = client.post("/api/v1/test-runs", &json!({ "run_name": "Told" })).await?.expect(201)?;
+    let path = format!("/api/v1/webhooks/{}/deliveries?status=delivered", id(&webhook["id"])?);
+    let delivery = until("the delivery", PATIENCE, || async {
+        let deliveries = client.get(&path).await?.expect(200)?;
+        Ok(rows(&deliveries)?.first().cloned())
+    })
+    .await?;
+    assert_eq!((&delivery["test_run_id"], &delivery["response_status"]), (&run["id"], &json!(204)));
+    let requests = receiver.received_requests().await.context("requests are recorded")?;
+    let told: Value = serde_json::from_slice(&requests[0].body)?;
+    assert_eq!((&told["type"], &told["data"]["run_name"]), (&json!("run.created"), &json!("Told")));
     assert!(up.interrupt().await?.success());
     Ok(())
 }

@@ -4,8 +4,10 @@ mod app;
 mod context;
 mod handlers;
 pub mod mail;
+mod webhook;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -18,6 +20,8 @@ use url::Url;
 
 use crate::context::Context;
 use crate::mail::Mailer;
+pub use crate::webhook::AllowList;
+use crate::webhook::{TIMEOUT, WebhookClient};
 
 /// Settings of the workers.
 #[derive(Debug, Clone, Parser)]
@@ -43,6 +47,10 @@ pub struct Config {
     #[command(flatten)]
     pub mail: MailConfig,
 
+    /// Where webhooks may go
+    #[command(flatten)]
+    pub webhooks: WebhookConfig,
+
     /// Where operators ask
     #[command(flatten)]
     pub admin: AdminConfig,
@@ -66,6 +74,15 @@ pub struct MailConfig {
     /// Sender of all mails
     #[arg(long, env = "MAIL_FROM", default_value = "Testrun <testrun@localhost>")]
     pub mail_from: Mailbox,
+}
+
+/// Where webhooks may go.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct WebhookConfig {
+    /// Networks that webhooks may be sent to although they are not public, comma-separated, for example
+    /// `10.0.0.0/8,fd00::/8`; default none, and this machine's loopback for a `testrun up` that listens only there
+    #[arg(long, env = "TESTRUN_WEBHOOK_ALLOW_CIDRS")]
+    pub webhook_allow_cidrs: Option<AllowList>,
 }
 
 impl MailConfig {
@@ -111,7 +128,13 @@ pub async fn work(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         .context("DATABASE_URL: not a PostgreSQL URL")?;
     let mailer = config.mail.mailer()?;
     tracing::info!(mail = mailer.describe(), "mail");
-    let context = Context::new(db.clone(), mailer, config.mail.mail_from, config.public_url)?;
+    let context = Arc::new(Context {
+        db: db.clone(),
+        mailer,
+        mail_from: config.mail.mail_from,
+        public_url: config.public_url,
+        webhooks: WebhookClient::new(config.webhooks.webhook_allow_cidrs.unwrap_or_default(), TIMEOUT)?,
+    });
     let queues = app::queues(&context, &config.queues, config.concurrency.map(usize::from))?;
     db::ensure_migrated(&db).await?;
 

@@ -16,4 +16,5 @@ pub(crate) mod test_scripts;
 pub(crate) mod test_step_results;
 pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 pub(crate) mod websocket;

@@ -107,6 +107,8 @@ pub(crate) fn body(operation_id: &str) -> Option<Value> {
         "update_user" => json!({"display_name": "Renamed"}),
         "create_token" => json!({"name": "CI", "role": "viewer"}),
         "update_token" => json!({"name": "Renamed"}),
+        "create_webhook" => json!({"url": "https://example.com/other"}),
+        "update_webhook" => json!({"description": "changed"}),
         "upsert_test_cases" => json!({"test_cases": [{"name": "Bulk", "external_key": "bulk"}]}),
         _ => return None,
     })

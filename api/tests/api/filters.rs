@@ -106,7 +106,12 @@ const PEOPLE: (Lists, Rows) = (
     ],
 );
 
-const ALL: [(Lists, Rows); 5] = [RUNS, SCHEDULES, CASES, RESULTS, PEOPLE];
+const WEBHOOKS: (Lists, Rows) = (
+    &[("list_webhooks", "description"), ("list_webhook_deliveries", "status")],
+    &[("list_webhook_deliveries", "status=failed", &["failed"]), ("list_webhook_deliveries", "status=delivered", &[])],
+);
+
+const ALL: [(Lists, Rows); 6] = [RUNS, SCHEDULES, CASES, RESULTS, PEOPLE, WEBHOOKS];
 
 fn parameters(operation: &Operation) -> impl Iterator<Item = &str> {
     let described = operation.described["parameters"].as_array().into_iter().flatten();
@@ -276,4 +281,20 @@ async fn people_tokens_and_scripts_are_narrowed() -> anyhow::Result<()> {
         app.client.post("/api/v1/test-scripts", &script).await?.expect(201)?;
     }
     check(&app, PEOPLE, &BTreeMap::from([("project_id", app.tenant.project_id.to_string())])).await
+}
+
+#[tokio::test]
+async fn webhooks_and_their_deliveries_are_narrowed() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let mut hook = String::new();
+    for description in ["One", "Two"] {
+        let body = json!({"url": "https://example.com/hook", "description": description});
+        hook = id(&app.client.post("/api/v1/webhooks", &body).await?.expect(201)?["id"])?;
+    }
+    for _delivery in 0..2 {
+        app.client.post(&format!("/api/v1/webhooks/{hook}/test"), &Value::Null).await?.expect(201)?;
+    }
+    let failed = "UPDATE webhook_deliveries SET status = 'failed' WHERE id = (SELECT min(id::text)::uuid FROM webhook_deliveries)";
+    sqlx::query(failed).execute(&app.db.pool).await?;
+    check(&app, WEBHOOKS, &BTreeMap::from([("webhook_id", hook)])).await
 }

@@ -90,8 +90,12 @@ fn values(document: &Value, property: &Value) -> Vec<(Value, bool)> {
     let length = |name: &str| number(name).and_then(|length| usize::try_from(length).ok());
     let mut values = Vec::new();
     if let Some(length) = length("maxLength") {
-        let end = if property["format"] == "email" { "@x" } else { "" };
-        let text = |length: usize| json!("x".repeat(length - end.len()) + end);
+        let (start, end) = match property["format"].as_str() {
+            Some("email") => ("", "@x"),
+            Some("uri") => ("http://x/", ""),
+            _ => ("", ""),
+        };
+        let text = |length: usize| json!(format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())));
         values.extend([(text(length), false), (text(length + 1), true)]);
     }
     if length("minLength").is_some() {
@@ -145,6 +149,7 @@ pub(crate) fn sample(property: &Value) -> Option<Value> {
         "NewConsoleLog" => json!({"log_level": "info", "message": "m", "timestamp": at}),
         "NewNetworkLog" => json!({"url": "u", "method": "GET", "timestamp": at}),
         "NewTestCase" => json!({"name": "N", "external_key": "k"}),
+        "EventType" => json!("run.created"),
         other => panic!("no sample of {other}; add one here"),
     })
 }

@@ -44,6 +44,7 @@ mod test_step_results;
 mod tokens;
 mod transport;
 mod users;
+mod webhooks;
 mod websocket;
 mod world;
 mod wrong_types;

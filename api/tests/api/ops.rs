@@ -200,6 +200,7 @@ impl Line {
 
 #[tokio::test]
 async fn health_needs_no_database_and_readiness_gives_its_reason() -> anyhow::Result<()> {
+    testrun_shared::ops::start_metrics();
     let pool = db::pool(&"postgres://testrun@localhost/testrun?host=/no/such/directory".to_owned().into(), 5, "test")?;
     let readiness = Readiness::default();
     let server = Server::start(pool, readiness.clone()).await?;

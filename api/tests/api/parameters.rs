@@ -167,6 +167,7 @@ async fn a_path_to_nothing_says_what_was_not_found() -> anyhow::Result<()> {
             "project_id" => "Project",
             "user_id" => "User",
             "token_id" => "Token",
+            "webhook_id" => "Webhook",
             other => panic!("{}: what is a {other} called?", operation.name()),
         };
         let detail = format!("{what} not found: {}", operation.parameter(&absent, &operation.parameters[0]));

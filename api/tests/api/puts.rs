@@ -40,6 +40,9 @@ fn values(operation_id: &str) -> Value {
         "update_member" => json!({"role": "viewer"}),
         "update_user" => json!({"display_name": "Renamed"}),
         "update_token" => json!({"name": "Renamed"}),
+        "update_webhook" => json!({
+            "url": "https://example.com/new", "event_types": ["run.failed"], "is_enabled": false, "description": "New",
+        }),
         other => panic!("what could {other} set? Add it here"),
     }
 }

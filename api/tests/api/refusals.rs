@@ -164,6 +164,14 @@ const OF_CASES: &[Refusal] = &[
 ];
 
 const OF_PEOPLE: &[Refusal] = &[
+    ("test_webhook", "/webhooks/$off/test", "", 422, "Cannot test webhook: the webhook is disabled; enable it first"),
+    (
+        "redeliver_webhook_delivery",
+        "/webhooks/$off/deliveries/$off_delivery/redeliver",
+        "",
+        422,
+        "Cannot redeliver: the webhook is disabled; enable it first",
+    ),
     ("create_project", "/projects", r#"{"name": "Theirs"}"#, 409, "A project named 'Theirs' exists already"),
     ("update_project", "/projects/$project", r#"{"name": "Theirs"}"#, 409, "A project named 'Theirs' exists already"),
     (
@@ -245,7 +253,14 @@ async fn obstacles(app: &App) -> anyhow::Result<(World, Vec<(&'static str, Strin
     assert_eq!((&finished["status"], &finished["next_execution_at"]), (&json!("completed"), &json!(null)));
     let token = app.db.token("Home", &world.fill("$colleague_mail"), Role::Member).await?;
     client.with_token(Some(&token)).post("/api/v1/test-runs", &json!({})).await?.expect(201)?;
+    let hook = json!({"url": "https://example.com/off", "event_types": ["webhook.disabled"]});
+    let hook = id(&client.post("/api/v1/webhooks", &hook).await?.expect(201)?["id"])?;
+    let hook_path = format!("/api/v1/webhooks/{hook}");
+    let delivery = client.post(&format!("{hook_path}/test"), &json!({})).await?.expect(201)?;
+    client.send(reqwest::Method::PUT, &hook_path, Some(&json!({"is_enabled": false}))).await?.expect(200)?;
     let ids = vec![
+        ("$off_delivery", id(&delivery["id"])?),
+        ("$off", hook),
         ("$empty", empty.id),
         ("$stopped_item", stopped.items[0].clone()),
         ("$stopped", stopped.id),

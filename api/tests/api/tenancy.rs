@@ -202,6 +202,7 @@ async fn lists_show_nothing_of_another_project_whatever_the_filter() -> anyhow::
         "/api/v1/test-cases".to_owned(),
         "/api/v1/test-cases?search=Case".to_owned(),
         "/api/v1/schedules".to_owned(),
+        "/api/v1/webhooks".to_owned(),
     ] {
         let list = them.get(&path).await?.expect(200)?;
         assert_eq!((&list["total"], &list["items"]), (&json!(0), &json!([])), "{path}");

@@ -99,6 +99,10 @@ impl World {
         let colleague = user(client, &mail).await?;
         let leaver = user(client, &format!("leaving.{mail}")).await?;
         let token = client.post("/api/v1/tokens", &json!({"name": "CI", "role": "viewer"})).await?.expect(201)?;
+        let hook = json!({"url": "https://example.com/hook", "event_types": ["webhook.disabled"]});
+        let hook = client.post("/api/v1/webhooks", &hook).await?.expect(201)?;
+        let hook_path = format!("/api/v1/webhooks/{}", id(&hook["id"])?);
+        let delivery = client.post(&format!("{hook_path}/test"), &json!({})).await?.expect(201)?;
         let projects = client.get("/api/v1/projects").await?.expect(200)?;
         // Somebody who is known but no member.
         let stranger_mail = format!("stranger.{mail}");
@@ -124,6 +128,8 @@ impl World {
             ("$result", id(&result["id"])?),
             ("$spare_case", case(client, "Spare").await?),
             ("$schedule", id(&schedule["id"])?),
+            ("$webhook", id(&hook["id"])?),
+            ("$delivery", id(&delivery["id"])?),
         ];
         Ok(Self { names })
     }
@@ -152,6 +158,8 @@ impl World {
             "leaver_id" => "$leaver",
             "running_id" => "$running",
             "token_id" => "$token",
+            "webhook_id" => "$webhook",
+            "delivery_id" => "$delivery",
             "project_id" => "$project",
             _ => return None,
         };

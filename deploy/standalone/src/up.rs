@@ -12,7 +12,7 @@ use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
 use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
 use testrun_shared::ops::Readiness;
 use testrun_shared::{db, telemetry};
-use testrun_worker::MailConfig;
+use testrun_worker::{AllowList, MailConfig, WebhookConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,9 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     mail: MailConfig,
+
+    #[command(flatten)]
+    webhooks: WebhookConfig,
 
     #[command(flatten)]
     log: LogConfig,
@@ -230,6 +233,7 @@ fn spawn(
         concurrency: None,
         public_url,
         mail,
+        webhooks: webhooks(config),
         admin: admin.clone(),
         log: config.log.clone(),
     };
@@ -244,6 +248,15 @@ fn spawn(
     services.spawn(testrun_worker::work(worker, readiness.clone(), shutdown.clone()));
     services.spawn(testrun_scheduler::tick(scheduler, readiness.clone(), shutdown.clone()));
     Ok(services)
+}
+
+/// Where webhooks may go. Whoever can reach a service that listens on loopback is on this machine already, so unless it is
+/// set otherwise, webhooks may stay there, too.
+fn webhooks(config: &Config) -> WebhookConfig {
+    match &config.webhooks.webhook_allow_cidrs {
+        None if config.listen.ip().is_loopback() => WebhookConfig { webhook_allow_cidrs: Some(AllowList::loopback()) },
+        _ => config.webhooks.clone(),
+    }
 }
 
 async fn until_ready(

@@ -1,7 +1,7 @@
 //! Writes that need more than one statement: begin, lock, check the rule, write, ring, commit.
 //!
 //! Locks are taken in one order everywhere: gate of a run's results → project counter → schedule → run → items by id →
-//! results.
+//! results → webhook → its deliveries.
 
 pub mod deliveries;
 pub mod finalise;
@@ -13,6 +13,7 @@ pub mod test_cases;
 pub mod test_run_items;
 pub mod test_runs;
 pub mod test_scripts;
+pub mod webhooks;
 pub mod zone_data;
 
 use serde_json::Value;
@@ -45,7 +46,8 @@ async fn record_all(
     data: &[Value],
 ) -> Result<()> {
     let events = db::events::insert(&mut *conn, project_id, event_type, test_run_id, data).await?;
-    for delivery_id in db::webhooks::insert_deliveries(&mut *conn, &events, event_type.is_frequent()).await? {
+    let (plan, is_frequent) = (deliveries::WEBHOOK_PLAN, event_type.is_frequent());
+    for delivery_id in db::webhook_deliveries::insert_wanted(&mut *conn, &events, is_frequent, plan).await? {
         ring(conn, &DeliverWebhook { delivery_id }).await?;
     }
     Ok(())

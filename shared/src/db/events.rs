@@ -42,13 +42,40 @@ pub async fn insert(
     data: &[Value],
 ) -> sqlx::Result<Vec<Uuid>> {
     let ids: Vec<Uuid> = data.iter().map(|_| Uuid::now_v7()).collect();
+    insert_with_ids(db, project_id, event_type, test_run_id, &ids, data).await?;
+    Ok(ids)
+}
+
+/// Like [`insert`], for one fact that concerns no run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_one(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    event_type: EventType,
+    data: &Value,
+) -> sqlx::Result<Uuid> {
+    let id = Uuid::now_v7();
+    insert_with_ids(db, project_id, event_type, None, &[id], std::slice::from_ref(data)).await?;
+    Ok(id)
+}
+
+async fn insert_with_ids(
+    db: impl PgExecutor<'_>,
+    project_id: Uuid,
+    event_type: EventType,
+    test_run_id: Option<Uuid>,
+    ids: &[Uuid],
+    data: &[Value],
+) -> sqlx::Result<()> {
     sqlx::query!(
         "-- events.insert
          WITH told AS (SELECT pg_notify($6, $2::uuid::text))
          INSERT INTO events (id, project_id, type, test_run_id, data)
          SELECT new.id, $2, $3, $4, new.data
          FROM told, unnest($1::uuid[], $5::jsonb[]) AS new (id, data)",
-        &ids,
+        ids,
         project_id,
         event_type as EventType,
         test_run_id,
@@ -56,8 +83,8 @@ pub async fn insert(
         CHANNEL,
     )
     .execute(db)
-    .await?;
-    Ok(ids)
+    .await
+    .map(|_| ())
 }
 
 struct Row {

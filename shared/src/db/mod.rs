@@ -26,6 +26,8 @@ pub mod test_runs;
 pub mod test_scripts;
 pub mod test_step_results;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhook_delivery_attempts;
 pub mod webhooks;
 
 pub use source::Source;

@@ -72,6 +72,14 @@ text_enum! {
         #[serde(rename = "schedule.completed")]
         #[sqlx(rename = "schedule.completed")]
         ScheduleCompleted = "schedule.completed",
+        /// A webhook was disabled, by somebody or because its receiver is gone or keeps failing.
+        #[serde(rename = "webhook.disabled")]
+        #[sqlx(rename = "webhook.disabled")]
+        WebhookDisabled = "webhook.disabled",
+        /// Somebody tries a webhook; only that one is told.
+        #[serde(rename = "webhook.test")]
+        #[sqlx(rename = "webhook.test")]
+        WebhookTest = "webhook.test",
     }
 }
 

@@ -27,3 +27,4 @@ pub mod test_script;
 pub mod test_step_result;
 mod text_enum;
 pub mod validation;
+pub mod webhook;

@@ -48,7 +48,7 @@ pub async fn sweep(pool: &PgPool) -> Result<usize> {
     rung += table(
         pool,
         |delivery_id| DeliverWebhook { delivery_id },
-        async |tx, before| db::webhooks::take_overdue_deliveries(tx, before).await,
+        async |tx, before| db::webhook_deliveries::take_overdue(tx, before).await,
     )
     .await?;
     Ok(rung)

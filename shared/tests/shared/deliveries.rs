@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use testrun_shared::actions::deliveries::{delivery_failed, mail_failed};
+use testrun_shared::actions::deliveries::{delivery_accepted, delivery_failed, mail_failed};
 use testrun_shared::actions::test_runs::create;
 use testrun_shared::db::notifications::{self, ClaimedNotification};
-use testrun_shared::db::webhooks::{self, ClaimedDelivery};
+use testrun_shared::db::webhook_deliveries::{self, ClaimedDelivery};
 use testrun_shared::domain::notification::NotificationKind;
 use testrun_shared::domain::test_run::NewTestRun;
+use testrun_shared::domain::webhook::WebhookDeliveryAttempt;
 use uuid::Uuid;
 
 use crate::world::World;
@@ -47,7 +48,27 @@ async fn claimed_mail(w: &World, id: Uuid) -> anyhow::Result<ClaimedNotification
 }
 
 async fn claimed_delivery(w: &World, id: Uuid) -> anyhow::Result<ClaimedDelivery> {
-    webhooks::claim_delivery(&w.db, id, LEASE).await?.ok_or_else(|| anyhow::anyhow!("the delivery is not due"))
+    webhook_deliveries::claim(&w.db, id, LEASE).await?.ok_or_else(|| anyhow::anyhow!("the delivery is not due"))
+}
+
+/// What an attempt sent back.
+fn answered(claimed: &ClaimedDelivery, status: Option<i32>, error: Option<&str>) -> WebhookDeliveryAttempt {
+    WebhookDeliveryAttempt {
+        attempt: claimed.attempt,
+        started_at: claimed.started_at,
+        duration_ms: 1,
+        response_status: status,
+        response_body: None,
+        error: error.map(str::to_owned),
+    }
+}
+
+async fn accept(w: &World, claimed: &ClaimedDelivery, status: i32) -> anyhow::Result<()> {
+    Ok(delivery_accepted(&w.db, claimed, &answered(claimed, Some(status), None)).await?)
+}
+
+async fn fail(w: &World, claimed: &ClaimedDelivery, status: Option<i32>, error: &str) -> anyhow::Result<()> {
+    Ok(delivery_failed(&w.db, claimed, &answered(claimed, status, Some(error)), None).await?)
 }
 
 #[derive(Debug, PartialEq, sqlx::FromRow)]
@@ -93,11 +114,11 @@ async fn of_many_workers_one_claims_a_mail_or_a_delivery() -> anyhow::Result<()>
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].attempt, claims[0].recipient.as_str()), (1, "team@example.com"));
     assert_eq!(claims[0].kind, NotificationKind::Failure);
-    let claims = try_join_all((0..12).map(|_| webhooks::claim_delivery(&w.db, delivery, LEASE))).await?;
+    let claims = try_join_all((0..12).map(|_| webhook_deliveries::claim(&w.db, delivery, LEASE))).await?;
     let claims: Vec<_> = claims.into_iter().flatten().collect();
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].attempt, claims[0].url.as_str()), (1, "https://example.com/hook"));
-    assert_eq!((claims[0].event_type.as_str(), claims[0].secret.as_slice()), ("run.created", &b"secret"[..]));
+    assert_eq!((claims[0].event_type.as_str(), claims[0].secret.bytes()), ("run.created", &b"secret"[..]));
     assert_eq!(claims[0].data["run_number"], 2);
     assert_eq!(delivery_state(&w).await?, state("sending", 1, None));
     Ok(())
@@ -117,10 +138,10 @@ async fn what_is_sent_is_sent_for_good() -> anyhow::Result<()> {
 
     let claimed = claimed_delivery(&w, delivery).await?;
     w.lose_jobs().await?;
-    webhooks::set_delivered(&w.db, delivery, claimed.attempt, 204).await?;
-    delivery_failed(&w.db, &claimed, Some(500), "late news").await?;
+    accept(&w, &claimed, 204).await?;
+    fail(&w, &claimed, Some(500), "late news").await?;
     assert_eq!(delivery_state(&w).await?, state("delivered", 1, None));
-    assert!(webhooks::claim_delivery(&w.db, delivery, LEASE).await?.is_none());
+    assert!(webhook_deliveries::claim(&w.db, delivery, LEASE).await?.is_none());
     assert_eq!(ring_of(&w, "deliver_webhook").await?, None);
     Ok(())
 }
@@ -131,7 +152,7 @@ async fn a_failed_attempt_is_tried_again_at_the_stored_time_for_which_is_rung() 
     let (mail, delivery) = (mail(&w).await?, delivery(&w).await?);
     w.lose_jobs().await?;
     mail_failed(&w.db, &claimed_mail(&w, mail).await?, "421 busy", false).await?;
-    delivery_failed(&w.db, &claimed_delivery(&w, delivery).await?, Some(503), "the receiver answered 503").await?;
+    fail(&w, &claimed_delivery(&w, delivery).await?, Some(503), "the receiver answered 503").await?;
     assert_eq!(mail_state(&w).await?, state("pending", 1, Some("421 busy")));
     assert_eq!(delivery_state(&w).await?, state("pending", 1, Some("the receiver answered 503")));
     let due: Vec<(DateTime<Utc>, f64)> = sqlx::query_as(
@@ -144,7 +165,7 @@ async fn a_failed_attempt_is_tried_again_at_the_stored_time_for_which_is_rung() 
     assert_eq!(ring_of(&w, "deliver_webhook").await?, Some((json!({"delivery_id": delivery}), due[1].0)));
     assert!(due.iter().all(|(_, pause)| (4.0..5.6).contains(pause)), "about five seconds: {due:?}");
     assert!(notifications::claim(&w.db, mail, LEASE).await?.is_none(), "it is not due yet");
-    assert!(webhooks::claim_delivery(&w.db, delivery, LEASE).await?.is_none());
+    assert!(webhook_deliveries::claim(&w.db, delivery, LEASE).await?.is_none());
 
     w.execute("UPDATE notifications SET next_attempt_at = now()").await?;
     assert_eq!(claimed_mail(&w, mail).await?.attempt, 2);
@@ -178,11 +199,11 @@ async fn the_plan_of_attempts_comes_to_an_end() -> anyhow::Result<()> {
         if let Some(claimed) = claimed {
             mail_failed(&w.db, &claimed, "busy", false).await?;
         }
-        delivery_failed(&w.db, &claimed_delivery(&w, delivery).await?, None, "refused").await?;
+        fail(&w, &claimed_delivery(&w, delivery).await?, None, "refused").await?;
     }
     assert_eq!(mail_state(&w).await?, state("failed", 9, Some("busy")));
     assert_eq!(delivery_state(&w).await?, state("failed", 10, Some("refused")), "a delivery has ten");
-    assert!(webhooks::claim_delivery(&w.db, delivery, LEASE).await?.is_none());
+    assert!(webhook_deliveries::claim(&w.db, delivery, LEASE).await?.is_none());
     Ok(())
 }
 
@@ -200,14 +221,14 @@ async fn a_sender_that_was_thought_dead_cannot_write_over_its_successor() -> any
 
     assert!(!notifications::set_sent(&w.db, mail, old_mail.attempt).await?);
     mail_failed(&w.db, &old_mail, "zombie", true).await?;
-    webhooks::set_delivered(&w.db, delivery, old_delivery.attempt, 200).await?;
-    delivery_failed(&w.db, &old_delivery, None, "zombie").await?;
+    accept(&w, &old_delivery, 200).await?;
+    fail(&w, &old_delivery, None, "zombie").await?;
     assert_eq!(mail_state(&w).await?, state("sending", 2, None));
     assert_eq!(delivery_state(&w).await?, state("sending", 2, None));
     assert_eq!((ring_of(&w, "send_email").await?, ring_of(&w, "deliver_webhook").await?), (None, None));
 
     assert!(notifications::set_sent(&w.db, mail, new_mail.attempt).await?);
-    webhooks::set_delivered(&w.db, delivery, new_delivery.attempt, 200).await?;
+    accept(&w, &new_delivery, 200).await?;
     assert_eq!((mail_state(&w).await?.status, delivery_state(&w).await?.status), ("sent".into(), "delivered".into()));
     Ok(())
 }
@@ -218,7 +239,12 @@ async fn a_webhook_gets_the_events_that_it_wants_of_its_own_project() -> anyhow:
     let all = webhook(&w, "https://all.example.com", &[]).await?;
     let some = webhook(&w, "https://some.example.com", &["run.started", "run.cancelled"]).await?;
     let off = webhook(&w, "https://off.example.com", &[]).await?;
-    sqlx::query("UPDATE webhooks SET is_enabled = FALSE WHERE id = $1").bind(off).execute(&w.db).await?;
+    sqlx::query(
+        "UPDATE webhooks SET is_enabled = FALSE, disabled_at = now(), disabled_reason = 'manual' WHERE id = $1",
+    )
+    .bind(off)
+    .execute(&w.db)
+    .await?;
     let other = w.database.tenant("B").await?;
     create(&w.db, &other.caller, &NewTestRun::default()).await?;
     let run = w.started(1).await?;

@@ -23,6 +23,7 @@ mod schema;
 mod sweep;
 mod tokens;
 mod twice;
+mod webhooks;
 mod workers;
 mod world;
 mod zone_data;

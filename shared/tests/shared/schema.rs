@@ -17,6 +17,7 @@ use testrun_shared::domain::script_result::ScriptType;
 use testrun_shared::domain::test_run::RunStatus;
 use testrun_shared::domain::test_run_item::ItemStatus;
 use testrun_shared::domain::test_run_result::ResultStatus;
+use testrun_shared::domain::webhook::{DeliveryStatus, DisabledReason};
 
 /// Each enum with the CHECKs that list its values.
 macro_rules! each_enum {
@@ -40,12 +41,14 @@ macro_rules! each_enum {
             "schedules_last_status_check", "schedule_executions_status_check",
         ] $(, $extra)*).await?;
         $call($db, NotificationKind::ALL, NotificationKind::as_str, &["notifications_kind_check"] $(, $extra)*).await?;
+        $call($db, DeliveryStatus::ALL, DeliveryStatus::as_str, &["webhook_deliveries_status_check"] $(, $extra)*).await?;
+        $call($db, DisabledReason::ALL, DisabledReason::as_str, &["webhooks_disabled_reason_check"] $(, $extra)*).await?;
         $call($db, EventType::ALL, EventType::as_str, &[] $(, $extra)*).await?;
     };
 }
 
-/// The two lists of statuses that only SQL knows.
-const WITHOUT_ENUM: [&str; 2] = ["notifications_status_check", "webhook_deliveries_status_check"];
+/// The list of statuses that only SQL knows.
+const WITHOUT_ENUM: [&str; 1] = ["notifications_status_check"];
 
 #[tokio::test]
 async fn the_values_of_every_enum_are_those_of_its_check() -> anyhow::Result<()> {
@@ -205,7 +208,11 @@ const ONE_OF_EACH: &str = "
         '00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002', 'viewer');
     INSERT INTO api_tokens (project_id, user_id, name, role, token_hash, token_hint)
         SELECT project_id, user_id, 'T', 'viewer', 'h', 't' FROM project_members;
-    INSERT INTO idempotency_keys (token_id, key, request_hash) SELECT id, 'k', 'h' FROM api_tokens;";
+    INSERT INTO idempotency_keys (token_id, key, request_hash) SELECT id, 'k', 'h' FROM api_tokens;
+    INSERT INTO webhooks (id, project_id, url, secret, created_by)
+        SELECT gen_random_uuid(), project_id, 'https://example.com', 's', user_id FROM project_members;
+    INSERT INTO events (id, project_id, type, data) SELECT gen_random_uuid(), id, 'run.created', '{}' FROM projects;
+    INSERT INTO webhook_deliveries (id, webhook_id, event_id) SELECT gen_random_uuid(), w.id, e.id FROM webhooks w, events e;";
 
 /// Statements that describe what can never be, and what refuses them.
 const ILLEGAL: &[(&str, &str)] = &[
@@ -283,6 +290,15 @@ const ILLEGAL: &[(&str, &str)] = &[
         "api_tokens_token_hash_key",
     ),
     ("UPDATE idempotency_keys SET response_status = 201", "idempotency_keys_response_check"),
+    ("UPDATE webhooks SET is_enabled = FALSE", "webhooks_disabled_check"),
+    ("UPDATE webhooks SET disabled_reason = 'gone'", "webhooks_disabled_check"),
+    ("UPDATE webhooks SET previous_secret = 'old'", "webhooks_previous_secret_check"),
+    (
+        "INSERT INTO webhook_deliveries (id, webhook_id, event_id) SELECT gen_random_uuid(), webhook_id, event_id FROM webhook_deliveries",
+        "webhook_deliveries_event_key",
+    ),
+    ("UPDATE webhook_deliveries SET status = 'delivered'", "webhook_deliveries_delivered_check"),
+    ("UPDATE webhook_deliveries SET status = 'sending'", "webhook_deliveries_lease_check"),
 ];
 
 #[tokio::test]

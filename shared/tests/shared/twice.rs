@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use testrun_shared::actions::{finalise, refresh, schedules, test_runs};
-use testrun_shared::db::{notifications, webhooks};
+use testrun_shared::db::{notifications, webhook_deliveries};
 use testrun_shared::domain::page::Page;
 use testrun_shared::domain::test_run::StartTestRun;
 use testrun_shared::error::Result;
@@ -94,8 +94,8 @@ async fn every_job_of_a_scheduled_run_may_come_twice() -> anyhow::Result<()> {
     .await?;
     let delivery = only(&w, "SELECT id FROM webhook_deliveries").await?;
     once_is_enough(&w, "deliver_webhook", async || {
-        let Some(claimed) = webhooks::claim_delivery(&w.db, delivery, 20.0).await? else { return Ok(()) };
-        Ok(webhooks::set_delivered(&w.db, delivery, claimed.attempt, 200).await?)
+        let Some(claimed) = webhook_deliveries::claim(&w.db, delivery, 20.0).await? else { return Ok(()) };
+        Ok(webhook_deliveries::set_delivered(&w.db, delivery, claimed.attempt, Some(200)).await.map(|_| ())?)
     })
     .await?;
     Ok(())

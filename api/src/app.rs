@@ -96,6 +96,7 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
         .nest("/api/v1", routes::users::router())
         .nest("/api/v1", routes::tokens::router())
         .nest("/api/v1", routes::webhooks::router())
+        .nest("/api/v1", routes::unsubscribe::router())
 }
 
 /// The whole service.

@@ -40,6 +40,7 @@ use crate::idempotency::MAX_KEY;
         (name = "Users", description = "The people in the project"),
         (name = "Tokens", description = "API tokens of the project"),
         (name = "Webhooks", description = "Where the project's events are sent, and how that went"),
+        (name = "Mails", description = "What the links in mails lead to; these need no API token"),
     ),
 )]
 struct Base;
@@ -57,7 +58,8 @@ pub(crate) fn base() -> OpenApi {
 /// Adds what holds for every POST and every GET, and is done by layers around the routes.
 pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
-        item.post.as_mut().map(describe_idempotency);
+        // A key belongs to a token.
+        item.post.as_mut().filter(|post| post.security.is_none()).map(describe_idempotency);
         item.get.as_mut().filter(|get| answers_json(get)).map(describe_caching);
     }
     document

@@ -193,7 +193,7 @@ async fn a_schedule_that_selects_nothing_fails_and_says_so() -> anyhow::Result<(
 }
 
 /// Executes a queued run, all of it with this result.
-async fn execute(world: &World, run: &Run, result: &str) -> anyhow::Result<()> {
+pub(crate) async fn execute(world: &World, run: &Run, result: &str) -> anyhow::Result<()> {
     world.post(&format!("/test-runs/{}/start", run.id), &json!({}), 200).await?;
     for number in 0..run.items.len() {
         world.submit(&run.result(number, result)).await?;

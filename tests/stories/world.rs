@@ -57,6 +57,12 @@ impl World {
         Process::worker(&self.database.url, &self.sink.url()).await
     }
 
+    /// A worker that knows the service's address.
+    pub(crate) async fn worker_with_links(&self) -> anyhow::Result<Process> {
+        let settings = [("TESTRUN_PUBLIC_URL", self.base_url.as_str())];
+        Process::worker_with(&self.database.url, &self.sink.url(), &settings).await
+    }
+
     pub(crate) async fn scheduler(&self) -> anyhow::Result<Process> {
         Process::scheduler(&self.database.url).await
     }

@@ -39,9 +39,9 @@ pub struct Config {
     #[arg(long, env = "TESTRUN_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=500))]
     pub concurrency: Option<u16>,
 
-    /// The address under which clients reach the REST service, for links in mails
-    #[arg(long, env = "TESTRUN_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
-    pub public_url: Url,
+    /// The address under which clients reach the REST service, for links in mails; absent: mails have none
+    #[arg(long, env = "TESTRUN_PUBLIC_URL")]
+    pub public_url: Option<Url>,
 
     /// Where mail goes
     #[command(flatten)]

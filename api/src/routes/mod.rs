@@ -15,6 +15,7 @@ pub(crate) mod test_runs;
 pub(crate) mod test_scripts;
 pub(crate) mod test_step_results;
 pub(crate) mod tokens;
+pub(crate) mod unsubscribe;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 pub(crate) mod websocket;

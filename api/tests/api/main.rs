@@ -43,6 +43,7 @@ mod test_scripts;
 mod test_step_results;
 mod tokens;
 mod transport;
+mod unsubscribe;
 mod users;
 mod webhooks;
 mod websocket;

@@ -105,7 +105,7 @@ async fn fight(app: Arc<App>, cases: [String; 2], seed: u64) -> anyhow::Result<V
         told.insert(action, status);
     }
     // Every second run may end by itself first; whoever is still running is stopped.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         app.settle().await?;
     }
     let stopped = app.client.post(&format!("{}/stop", run.path()), &Value::Null).await?;

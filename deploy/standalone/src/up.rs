@@ -231,7 +231,7 @@ fn spawn(
         database: database.clone(),
         queues: Vec::new(),
         concurrency: None,
-        public_url,
+        public_url: Some(public_url),
         mail,
         webhooks: webhooks(config),
         admin: admin.clone(),

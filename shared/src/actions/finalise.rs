@@ -46,7 +46,8 @@ async fn close_execution(conn: &mut PgConnection, run: &TestRun, execution: &Sch
 async fn notify(conn: &mut PgConnection, run: &TestRun, schedule: &Schedule) -> Result<()> {
     let Some(kind) = notice_for(run.status, run.failed_tests, schedule.notify_settings()) else { return Ok(()) };
     let recipients = schedule.notification_emails.as_deref().unwrap_or_default();
-    for notification_id in db::notifications::insert(&mut *conn, run.id, kind, recipients).await? {
+    let recipients = db::unsubscribe_links::without_unsubscribed(&mut *conn, schedule.id, recipients).await?;
+    for notification_id in db::notifications::insert(&mut *conn, run.id, kind, &recipients).await? {
         ring(conn, &SendEmail { notification_id }).await?;
     }
     Ok(())

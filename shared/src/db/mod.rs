@@ -25,6 +25,7 @@ pub mod test_run_results;
 pub mod test_runs;
 pub mod test_scripts;
 pub mod test_step_results;
+pub mod unsubscribe_links;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhook_delivery_attempts;

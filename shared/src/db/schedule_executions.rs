@@ -115,6 +115,34 @@ pub async fn of_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Optio
     .await
 }
 
+/// How many executions of the same schedule failed in a row directly before the one of this run.
+///
+/// Failed is one with failed tests or whose run failed or could not be made. What proves nothing is passed over: what was
+/// missed or cancelled, has not ended, or ran no test.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_failed_before(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- schedule_executions.count_failed_before
+         SELECT count(e.id) AS "count!"
+         FROM schedule_executions this
+         JOIN schedule_executions e ON e.schedule_id = this.schedule_id AND e.scheduled_for < this.scheduled_for
+         WHERE this.test_run_id = $1
+             AND (e.status = 'failed' OR (e.status = 'completed' AND e.failed_tests > 0))
+             AND e.scheduled_for > coalesce((
+                 SELECT passed.scheduled_for FROM schedule_executions passed
+                 WHERE passed.schedule_id = this.schedule_id AND passed.scheduled_for < this.scheduled_for
+                     AND passed.status = 'completed' AND passed.failed_tests = 0 AND passed.passed_tests > 0
+                 ORDER BY passed.scheduled_for DESC
+                 LIMIT 1
+             ), '-infinity')"#,
+        run_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// The execution of a due time.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod finalise;
 mod fires;
 mod items;
 mod jobs;
+mod mails;
 mod migrations;
 mod outages;
 mod races;

@@ -66,13 +66,21 @@ impl Process {
     /// # Errors
     /// If it does not become so.
     pub async fn worker(database_url: &str, smtp_url: &str) -> anyhow::Result<Self> {
+        Self::worker_with(database_url, smtp_url, &[]).await
+    }
+
+    /// As [`Self::worker`], with more variables.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub async fn worker_with(database_url: &str, smtp_url: &str, more: &[(&str, &str)]) -> anyhow::Result<Self> {
         let variables = [
             ("DATABASE_URL", database_url),
             ("SMTP_URL", smtp_url),
             ("MAIL_FROM", "Testrun <testrun@example.com>"),
             ("TESTRUN_ADMIN_LISTEN", "127.0.0.1:0"),
         ];
-        Self::start("testrun-worker", &variables, &[]).await?.ready().await
+        Self::start("testrun-worker", &[&variables, more].concat(), &[]).await?.ready().await
     }
 
     /// Starts a `scheduler`, and waits until it is ready.

@@ -13,18 +13,19 @@ use testrun_shared::{actions, db};
 
 use super::LEASE_SECONDS;
 use crate::context::Context;
-use crate::mail::{self, FailedTest, NoticeKind, RunCounts, RunEnd, RunNotice, SendError};
+use crate::mail::{self, FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice, SendError};
 
 /// How many failed tests a mail names.
 const NAMED_FAILURES: i64 = 10;
+const RUN_GONE: &str = "the run is gone";
 
 pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result<JobOutcome> {
     let Some(claimed) = db::notifications::claim(&context.db, job.notification_id, LEASE_SECONDS).await? else {
         return Ok(JobOutcome::Done);
     };
     let sent = match notice(&context, &claimed).await? {
-        Some(notice) => send(&context, &claimed, &notice).await,
-        None => Err(SendError::Permanent("the run is gone".to_owned())),
+        Ok(notice) => send(&context, &claimed, &notice).await,
+        Err(reason) => Err(SendError::Permanent(reason.to_owned())),
     };
     match sent {
         Ok(()) => {
@@ -53,21 +54,30 @@ async fn failed(context: &Context, claimed: &ClaimedNotification, error: &SendEr
     Ok(actions::deliveries::mail_failed(&context.db, claimed, text, permanent).await?)
 }
 
-/// The facts of the mail; `None` if the run is gone or goes on.
-async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Option<RunNotice>> {
-    let Some(run) = db::test_runs::find(&context.db, claimed.test_run_id).await? else { return Ok(None) };
-    let Some(end) = RunEnd::from_status(run.status.as_str()) else { return Ok(None) };
+/// The facts of the mail; or why there is none to send.
+async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Result<RunNotice, &'static str>> {
+    let Some(run) = db::test_runs::find(&context.db, claimed.test_run_id).await? else { return Ok(Err(RUN_GONE)) };
+    let Some(end) = RunEnd::from_status(run.status.as_str()) else { return Ok(Err(RUN_GONE)) };
+    let schedule = schedule(context, &run).await?;
+    let mut unsubscribe_url = None;
+    if let Some(schedule) = &schedule {
+        let link = db::unsubscribe_links::of_recipient(&context.db, schedule.id, &claimed.recipient).await?;
+        // Said after the mail was put down: while it waited for its next attempt, for example.
+        if link.unsubscribed_at.is_some() {
+            return Ok(Err("the recipient has unsubscribed"));
+        }
+        unsubscribe_url = context.link(&format!("unsubscribe/{}", link.token))?;
+    }
     let project = db::projects::find(&context.db, &run.project_id.to_string()).await?;
     let failures = db::test_run_items::first_failures(&context.db, run.id, NAMED_FAILURES).await?;
-    let run_url = context.public_url.join(&format!("api/v1/test-runs/{}", run.id))?;
-    let report_url = context.public_url.join(&format!("api/v1/test-runs/{}/report", run.id))?;
-    Ok(Some(RunNotice {
+    Ok(Ok(RunNotice {
         kind: match claimed.kind {
             NotificationKind::Completion => NoticeKind::Completion,
             NotificationKind::Failure => NoticeKind::Failure,
         },
         project_name: project.map(|project| project.name).unwrap_or_default(),
-        schedule_name: schedule_name(context, &run).await?,
+        run_id: run.id,
+        schedule,
         end,
         counts: RunCounts {
             total: run.total_tests,
@@ -87,12 +97,15 @@ async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Res
             .into_iter()
             .map(|item| FailedTest { test_case_name: item.test_case_name, error_message: item.error_message })
             .collect(),
-        run_url,
-        report_url: Some(report_url),
+        run_url: context.link(&format!("test-runs/{}", run.id))?,
+        report_url: context.link(&format!("test-runs/{}/report", run.id))?,
+        unsubscribe_url,
     }))
 }
 
-async fn schedule_name(context: &Context, run: &TestRun) -> anyhow::Result<Option<String>> {
+async fn schedule(context: &Context, run: &TestRun) -> anyhow::Result<Option<NoticeSchedule>> {
     let Some(execution) = db::schedule_executions::of_run(&context.db, run.id).await? else { return Ok(None) };
-    Ok(db::schedules::find(&context.db, execution.schedule_id).await?.map(|schedule| schedule.schedule_name))
+    let Some(schedule) = db::schedules::find(&context.db, execution.schedule_id).await? else { return Ok(None) };
+    let failed_before = db::schedule_executions::count_failed_before(&context.db, run.id).await?;
+    Ok(Some(NoticeSchedule { id: schedule.id, name: schedule.schedule_name, failed_before }))
 }

@@ -12,7 +12,7 @@ use lettre::{
 };
 
 use super::{
-    RunNotice,
+    NoticeSchedule, RunNotice,
     view::{HtmlPart, TextPart, View},
 };
 
@@ -55,16 +55,36 @@ pub fn message(
     let parts = MultiPart::alternative()
         .singlepart(SinglePart::plain(TextPart { view: &view }.render()?))
         .singlepart(SinglePart::html(HtmlPart { view: &view }.render()?));
-    let message = Message::builder()
+    let mut message = Message::builder()
         .message_id(Some(checked_message_id(message_id)?))
         .date(date.into())
         .from(from.clone())
         .to(Mailbox::new(None, recipient))
         .subject(view.subject())
         // RFC 3834: holiday replies and the like are not to answer this mail.
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
-        .multipart(parts)?;
-    Ok(message)
+        .raw_header(raw(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated"));
+    if let Some(schedule) = &notice.schedule {
+        let thread = checked_message_id(&thread_id(schedule, from))?;
+        message = message.in_reply_to(thread.clone()).references(thread);
+    }
+    if let Some(url) = &notice.unsubscribe_url {
+        message = message.raw_header(raw(HeaderName::new_from_ascii_str("List-Unsubscribe"), &format!("<{url}>")));
+        // RFC 8058, 3.1: one click is promised for HTTPS only. Elsewhere the link leads to a page with a button.
+        if url.scheme() == "https" {
+            let name = HeaderName::new_from_ascii_str("List-Unsubscribe-Post");
+            message = message.raw_header(raw(name, "List-Unsubscribe=One-Click"));
+        }
+    }
+    Ok(message.multipart(parts)?)
+}
+
+fn raw(name: HeaderName, value: &str) -> HeaderValue {
+    HeaderValue::new(name, value.to_owned())
+}
+
+/// The id of a mail that was never sent: all mails about a schedule answer it, so mail programs show them as one thread.
+fn thread_id(schedule: &NoticeSchedule, from: &Mailbox) -> String {
+    format!("<schedule.{}@{}>", schedule.id, from.email.domain())
 }
 
 /// The id itself, if it has the shape that RFC 5322, 3.6.4 gives to ids: `<dot-atom@dot-atom>`.

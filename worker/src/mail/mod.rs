@@ -11,5 +11,5 @@ mod transport;
 mod view;
 
 pub use message::{MessageError, message};
-pub use notice::{FailedTest, NoticeKind, RunCounts, RunEnd, RunNotice};
+pub use notice::{FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice};
 pub use transport::{FileMailer, Mailer, SEND_TIMEOUT, SendError, SmtpMailer, SmtpUrlError};

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use url::Url;
+use uuid::Uuid;
 
 /// Everything that a mail about one ended run tells.
 ///
@@ -13,12 +14,14 @@ pub struct RunNotice {
     pub kind: NoticeKind,
     /// Name of the run's project.
     pub project_name: String,
+    /// The run.
+    pub run_id: Uuid,
     /// `run_name` of the run.
     pub run_name: String,
     /// `run_number` of the run.
     pub run_number: i32,
-    /// Name of the schedule that created the run, if one did.
-    pub schedule_name: Option<String>,
+    /// The schedule that created the run, if one did.
+    pub schedule: Option<NoticeSchedule>,
     /// The terminal status of the run.
     pub end: RunEnd,
     /// Why the run could not be carried out, for a `failed` run.
@@ -35,10 +38,23 @@ pub struct RunNotice {
     pub completed_at: Option<DateTime<Utc>>,
     /// The first failed tests; the mail shows up to ten and counts the rest from `counts.failed`.
     pub failures: Vec<FailedTest>,
-    /// Where the run is shown.
-    pub run_url: Url,
-    /// Where the run's report is, if it has one.
+    /// Where the run is shown, to whoever has an API token; `None` where the service's address is not known.
+    pub run_url: Option<Url>,
+    /// Where the run's report is, likewise.
     pub report_url: Option<Url>,
+    /// Where the recipient gets rid of these mails.
+    pub unsubscribe_url: Option<Url>,
+}
+
+/// The schedule that created a run, and how its earlier runs went.
+#[derive(Debug, Clone)]
+pub struct NoticeSchedule {
+    /// The schedule; its mails are one thread.
+    pub id: Uuid,
+    /// `schedule_name` of the schedule.
+    pub name: String,
+    /// How many of its runs failed in a row directly before this one.
+    pub failed_before: i64,
 }
 
 /// What a notice tells of; one mail is sent per run, kind and recipient.

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use lettre::{Message, message::Mailbox};
 use rust_decimal::Decimal;
 
-use super::{FailedTest, NoticeKind, RunCounts, RunEnd, RunNotice, message};
+use uuid::Uuid;
+
+use super::{FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice, message};
 
 pub(super) const MESSAGE_ID: &str = "<0193a1b2.failure@testrun.example.com>";
 
@@ -19,7 +21,8 @@ pub(super) fn failed() -> RunNotice {
         project_name: "Web shop".to_owned(),
         run_name: "Nightly Regression".to_owned(),
         run_number: 42,
-        schedule_name: Some("Nightly".to_owned()),
+        run_id: Uuid::from_u128(7),
+        schedule: Some(NoticeSchedule { id: Uuid::from_u128(5), name: "Nightly".to_owned(), failed_before: 0 }),
         end: RunEnd::Completed,
         failure_reason: None,
         counts: RunCounts { total: 120, passed: 114, failed: 3, skipped: 2, no_run: 1 },
@@ -36,9 +39,16 @@ pub(super) fn failed() -> RunNotice {
         ]
         .map(|(name, error)| FailedTest { test_case_name: name.to_owned(), error_message: error.map(str::to_owned) })
         .into(),
-        run_url: "https://testrun.example.com/api/v1/test-runs/7".parse().unwrap(),
+        run_url: Some("https://testrun.example.com/api/v1/test-runs/7".parse().unwrap()),
         report_url: Some("https://testrun.example.com/api/v1/test-runs/7/report".parse().unwrap()),
+        unsubscribe_url: Some("https://testrun.example.com/api/v1/unsubscribe/9".parse().unwrap()),
     }
+}
+
+/// The same notice after so many failed runs of its schedule.
+pub(super) fn after_failures(failed_before: i64, notice: RunNotice) -> RunNotice {
+    let schedule = notice.schedule.map(|schedule| NoticeSchedule { failed_before, ..schedule });
+    RunNotice { schedule, ..notice }
 }
 
 /// All 120 tests of the same run passed.

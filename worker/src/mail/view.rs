@@ -38,6 +38,8 @@ pub(super) struct View {
     headline: String,
     accent: &'static str,
     title: String,
+    subject_title: String,
+    run_id: String,
     project: String,
     schedule: Option<String>,
     reason: Option<String>,
@@ -50,8 +52,9 @@ pub(super) struct View {
     ended: Option<String>,
     failures: Vec<Failure>,
     more_failures: i64,
-    run_url: String,
+    run_url: Option<String>,
     report_url: Option<String>,
+    unsubscribe_url: Option<String>,
     why: &'static str,
 }
 
@@ -70,15 +73,18 @@ struct Failure {
 impl View {
     pub(super) fn of(notice: &RunNotice) -> Self {
         let verdict = Verdict::of(notice);
+        let schedule = notice.schedule.as_ref().map(|schedule| one_line(&schedule.name, NAME_LIMIT));
         let failures: Vec<Failure> = notice.failures.iter().take(FAILURES_SHOWN).map(Failure::of).collect();
         let shown = i64::try_from(failures.len()).unwrap_or(i64::MAX);
         Self {
             result: verdict.result(notice.counts),
-            headline: verdict.headline(notice.counts),
+            headline: verdict.headline(notice),
             accent: verdict.accent(),
             title: title(notice),
+            subject_title: subject_title(notice),
+            run_id: notice.run_id.to_string(),
             project: one_line(&notice.project_name, NAME_LIMIT),
-            schedule: notice.schedule_name.as_deref().map(|name| one_line(name, NAME_LIMIT)),
+            schedule,
             reason: notice.failure_reason.as_deref().map(|reason| one_line(reason, REASON_LIMIT)),
             status: notice.end.as_str(),
             counts: notice.counts,
@@ -89,8 +95,9 @@ impl View {
             ended: notice.completed_at.map(instant),
             failures,
             more_failures: (i64::from(notice.counts.failed) - shown).max(0),
-            run_url: notice.run_url.to_string(),
+            run_url: notice.run_url.as_ref().map(ToString::to_string),
             report_url: notice.report_url.as_ref().map(ToString::to_string),
+            unsubscribe_url: notice.unsubscribe_url.as_ref().map(ToString::to_string),
             why: why(notice),
         }
     }
@@ -98,7 +105,7 @@ impl View {
     /// The subject, its result first: `FAILED 3/120: Nightly Regression #42`.
     pub(super) fn subject(&self) -> String {
         // A name that looks like an encoded word (RFC 2047) would be decoded by the reader's mail program.
-        format!("{}: {}", self.result, self.title).replace("=?", "= ?")
+        format!("{}: {}", self.result, self.subject_title).replace("=?", "= ?")
     }
 }
 
@@ -106,6 +113,8 @@ impl View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passed,
+    /// Passed, after failures of the same schedule.
+    Recovered,
     Failed,
     NothingRan,
     RunFailed,
@@ -118,6 +127,7 @@ impl Verdict {
             RunEnd::Failed => Self::RunFailed,
             RunEnd::Cancelled => Self::Cancelled,
             RunEnd::Completed if notice.counts.failed > 0 => Self::Failed,
+            RunEnd::Completed if notice.counts.passed > 0 && failed_before(notice) > 0 => Self::Recovered,
             RunEnd::Completed if notice.counts.passed > 0 => Self::Passed,
             RunEnd::Completed => Self::NothingRan,
         }
@@ -126,6 +136,7 @@ impl Verdict {
     fn result(self, counts: RunCounts) -> String {
         match self {
             Self::Passed => format!("PASSED {}/{}", counts.passed, counts.total),
+            Self::Recovered => format!("RECOVERED {}/{}", counts.passed, counts.total),
             Self::Failed => format!("FAILED {}/{}", counts.failed, counts.total),
             Self::NothingRan => "NO TESTS RAN".to_owned(),
             Self::RunFailed => "RUN FAILED".to_owned(),
@@ -133,10 +144,31 @@ impl Verdict {
         }
     }
 
-    fn headline(self, counts: RunCounts) -> String {
+    /// The first line, which phones show below the subject: the figures in words, and how it went before.
+    fn headline(self, notice: &RunNotice) -> String {
+        let figures = self.figures(notice.counts);
+        match (self, failed_before(notice)) {
+            (Self::Recovered, 1) => format!("{figures}, recovered after 1 failed run"),
+            (Self::Recovered, runs) => format!("{figures}, recovered after {runs} failed runs"),
+            (Self::Failed | Self::RunFailed, runs) if runs > 0 => {
+                format!("{figures}, still failing ({} run)", ordinal(runs.saturating_add(1)))
+            }
+            _ => figures,
+        }
+    }
+
+    fn figures(self, counts: RunCounts) -> String {
         match self {
-            Self::Passed if counts.passed == counts.total => format!("All {} tests passed", counts.total),
-            Self::Passed => format!("{} of {} tests passed, none failed", counts.passed, counts.total),
+            Self::Passed | Self::Recovered if (counts.passed, counts.total) == (1, 1) => {
+                "The only test passed".to_owned()
+            }
+            Self::Passed | Self::Recovered if counts.passed == counts.total => {
+                format!("All {} tests passed", counts.total)
+            }
+            Self::Passed | Self::Recovered => {
+                format!("{} of {} tests passed, none failed", counts.passed, counts.total)
+            }
+            Self::Failed if counts.total == 1 => "The only test failed".to_owned(),
             Self::Failed => format!("{} of {} tests failed", counts.failed, counts.total),
             Self::NothingRan => "No tests ran".to_owned(),
             Self::RunFailed => "The run could not be carried out".to_owned(),
@@ -146,7 +178,7 @@ impl Verdict {
 
     fn accent(self) -> &'static str {
         match self {
-            Self::Passed => GREEN,
+            Self::Passed | Self::Recovered => GREEN,
             Self::Failed | Self::RunFailed => RED,
             Self::NothingRan | Self::Cancelled => GREY,
         }
@@ -162,11 +194,43 @@ impl Failure {
     }
 }
 
-/// The run's name and number, without saying the number twice: people name runs `Smoke #42` themselves.
+/// The run's name and number.
 fn title(notice: &RunNotice) -> String {
-    let name = one_line(&notice.run_name, NAME_LIMIT);
-    let number = format!("#{}", notice.run_number);
+    numbered(&notice.run_name, notice.run_number)
+}
+
+/// What the subject ends with. A schedule's run is named after the schedule and the due time; the due time would only keep
+/// the mails of a schedule from looking alike.
+fn subject_title(notice: &RunNotice) -> String {
+    let is_time = |rest: &str| rest.chars().all(|character| character.is_ascii_digit() || " -:".contains(character));
+    let name = match &notice.schedule {
+        Some(schedule) if notice.run_name.strip_prefix(&*schedule.name).is_some_and(is_time) => &schedule.name,
+        _ => &notice.run_name,
+    };
+    numbered(name, notice.run_number)
+}
+
+/// A name and a number, without saying the number twice: people name runs `Smoke #42` themselves.
+fn numbered(name: &str, number: i32) -> String {
+    let name = one_line(name, NAME_LIMIT);
+    let number = format!("#{number}");
     if name.ends_with(&number) { name } else { format!("{name} {number}") }
+}
+
+fn failed_before(notice: &RunNotice) -> i64 {
+    notice.schedule.as_ref().map_or(0, |schedule| schedule.failed_before)
+}
+
+/// A positive number as people count: `1st`, `2nd`, `3rd`, `4th`, `11th`.
+fn ordinal(number: i64) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 fn instant(instant: DateTime<Utc>) -> String {
@@ -174,7 +238,7 @@ fn instant(instant: DateTime<Utc>) -> String {
 }
 
 fn why(notice: &RunNotice) -> &'static str {
-    match (&notice.schedule_name, notice.kind) {
+    match (&notice.schedule, notice.kind) {
         (Some(_), NoticeKind::Completion) => "The schedule named above reports completed runs to this address.",
         (Some(_), NoticeKind::Failure) => "The schedule named above reports failures to this address.",
         (None, _) => "This address is to be told of the end of this run.",

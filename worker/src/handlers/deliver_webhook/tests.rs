@@ -41,7 +41,7 @@ impl World {
             db: database.pool.clone(),
             mailer: Mailer::to_directory(mails.path())?,
             mail_from: "testrun@example.com".parse()?,
-            public_url: "http://127.0.0.1:8080".parse()?,
+            public_url: None,
             webhooks: WebhookClient::new(allowed.parse().map_err(anyhow::Error::msg)?, timeout)?,
         };
         Ok(Self { context: Arc::new(context), tenant, database, _mails: mails })

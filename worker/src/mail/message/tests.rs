@@ -3,8 +3,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::mail::{
-    FailedTest, RunEnd, RunNotice,
-    sample::{MESSAGE_ID, at, failed, mail_to, passed},
+    FailedTest, NoticeSchedule, RunEnd, RunNotice,
+    sample::{MESSAGE_ID, after_failures, at, failed, mail_to, passed},
 };
 
 const TO: &str = "team@example.com";
@@ -48,6 +48,61 @@ fn headers_are_complete() {
 }
 
 #[test]
+fn all_mails_of_a_schedule_are_one_thread() {
+    let thread = "<schedule.00000000-0000-0000-0000-000000000005@testrun.example.com>";
+    for notice in [failed(), passed()] {
+        let raw = bytes(&notice);
+        let mail = parse_mail(&raw).unwrap();
+        assert_eq!([header(&mail, "In-Reply-To"), header(&mail, "References")], [thread, thread]);
+        assert_ne!(header(&mail, "Message-ID"), thread);
+    }
+    let raw = bytes(&RunNotice { schedule: None, ..failed() });
+    let mail = parse_mail(&raw).unwrap();
+    for name in ["In-Reply-To", "References"] {
+        assert_eq!(mail.headers.get_all_values(name), Vec::<String>::new());
+    }
+}
+
+#[rstest]
+#[case::https(Some("https://testrun.example.com/api/v1/unsubscribe/9"), true)]
+#[case::http(Some("http://127.0.0.1:8080/api/v1/unsubscribe/9"), false)]
+#[case::no_address(None, false)]
+fn one_click_is_promised_where_it_can_be_kept(#[case] url: Option<&str>, #[case] one_click: bool) {
+    let notice = RunNotice { unsubscribe_url: url.map(|url| url.parse().unwrap()), ..failed() };
+    let raw = bytes(&notice);
+    let mail = parse_mail(&raw).unwrap();
+    let wanted: Vec<String> = url.iter().map(|url| format!("<{url}>")).collect();
+    assert_eq!(mail.headers.get_all_values("List-Unsubscribe"), wanted);
+    let wanted: &[&str] = if one_click { &["List-Unsubscribe=One-Click"] } else { &[] };
+    assert_eq!(mail.headers.get_all_values("List-Unsubscribe-Post"), wanted);
+    for body in bodies(&notice) {
+        assert_eq!(body.contains("Unsubscribe from the mails of this schedule"), url.is_some(), "{body}");
+        assert!(url.is_none_or(|url| body.contains(url)), "{body}");
+    }
+}
+
+#[test]
+fn without_an_address_of_the_service_the_mail_has_no_links_and_still_names_the_run() {
+    let notice = RunNotice { run_url: None, report_url: None, unsubscribe_url: None, ..failed() };
+    for body in bodies(&notice) {
+        assert!(!body.contains("http") && !body.contains("href"), "{body}");
+        assert!(body.contains("00000000-0000-0000-0000-000000000007"), "{body}");
+    }
+}
+
+#[test]
+fn the_first_line_tells_how_it_went_before() {
+    for (notice, expected) in [
+        (after_failures(3, failed()), "3 of 120 tests failed, still failing (4th run)"),
+        (after_failures(2, passed()), "All 120 tests passed, recovered after 2 failed runs"),
+    ] {
+        let [text, html] = bodies(&notice);
+        assert_eq!(text.lines().next(), Some(expected));
+        assert!(html.contains(&format!(">{expected}</div>")), "{html}");
+    }
+}
+
+#[test]
 fn both_parts_tell_the_run() {
     for body in bodies(&failed()) {
         for fact in [
@@ -86,9 +141,7 @@ Started:   2026-11-22 02:00:03 UTC
 Ended:     2026-11-22 02:15:28 UTC
 Project:   Web shop
 Schedule:  Nightly
-
-Run:       https://testrun.example.com/api/v1/test-runs/7
-Report:    https://testrun.example.com/api/v1/test-runs/7/report
+Run id:    00000000-0000-0000-0000-000000000007
 
 Failed tests
 
@@ -100,8 +153,13 @@ Failed tests
 
 and 1 more
 
+Run:       https://testrun.example.com/api/v1/test-runs/7
+Report:    https://testrun.example.com/api/v1/test-runs/7/report
+These two are for programs: they answer requests with an API token only.
+
 --\x20
 The schedule named above reports failures to this address.
+Unsubscribe from the mails of this schedule: https://testrun.example.com/api/v1/unsubscribe/9
 ";
     assert_eq!(bodies(&failed())[0].replace("\r\n", "\n"), expected);
 }
@@ -112,9 +170,10 @@ fn an_infrastructure_failure_tells_its_reason() {
     let notice = RunNotice {
         end: RunEnd::Failed,
         failure_reason: Some(reason.to_owned()),
-        schedule_name: None,
+        schedule: None,
         started_at: None,
         report_url: None,
+        unsubscribe_url: None,
         failures: Vec::new(),
         ..failed()
     };
@@ -154,7 +213,7 @@ fn hostile() -> RunNotice {
     RunNotice {
         project_name: HOSTILE.to_owned(),
         run_name: HOSTILE.to_owned(),
-        schedule_name: Some(HOSTILE.to_owned()),
+        schedule: failed().schedule.map(|schedule| NoticeSchedule { name: HOSTILE.to_owned(), ..schedule }),
         failure_reason: Some(HOSTILE.to_owned()),
         failures: vec![FailedTest { test_case_name: HOSTILE.to_owned(), error_message: Some(HOSTILE.to_owned()) }],
         ..failed()
@@ -169,7 +228,20 @@ fn names_cannot_add_headers_or_markup() {
     names.sort();
     assert_eq!(
         names,
-        ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"]
+        [
+            "Auto-Submitted",
+            "Content-Type",
+            "Date",
+            "From",
+            "In-Reply-To",
+            "List-Unsubscribe",
+            "List-Unsubscribe-Post",
+            "MIME-Version",
+            "Message-ID",
+            "References",
+            "Subject",
+            "To"
+        ]
     );
     let subject = header(&mail, "Subject");
     assert!(subject.contains("</script>& Bcc: evil@example.com <b> #42"), "{subject}");

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::mail::sample::{failed, passed};
+use crate::mail::sample::{after_failures, failed, passed};
 
 fn counts(total: i32, passed: i32, failed: i32, skipped: i32, no_run: i32) -> RunCounts {
     RunCounts { total, passed, failed, skipped, no_run }
@@ -23,6 +23,62 @@ fn subjects_begin_with_the_result() {
     assert_eq!(subject(&broken), "RUN FAILED: Nightly Regression #42");
     let stopped = RunNotice { end: RunEnd::Cancelled, ..failed() };
     assert_eq!(subject(&stopped), "CANCELLED: Nightly Regression #42");
+}
+
+#[rstest]
+#[case::first(0, failed(), "FAILED 3/120", "3 of 120 tests failed")]
+#[case::second(1, failed(), "FAILED 3/120", "3 of 120 tests failed, still failing (2nd run)")]
+#[case::third(2, failed(), "FAILED 3/120", "3 of 120 tests failed, still failing (3rd run)")]
+#[case::passed(0, passed(), "PASSED 120/120", "All 120 tests passed")]
+#[case::recovered(1, passed(), "RECOVERED 120/120", "All 120 tests passed, recovered after 1 failed run")]
+#[case::recovered_late(7, passed(), "RECOVERED 120/120", "All 120 tests passed, recovered after 7 failed runs")]
+#[case::mostly(
+    1,
+    RunNotice { counts: counts(9, 8, 0, 1, 0), ..passed() },
+    "RECOVERED 8/9",
+    "8 of 9 tests passed, none failed, recovered after 1 failed run"
+)]
+#[case::broken(
+    3,
+    RunNotice { end: RunEnd::Failed, ..failed() },
+    "RUN FAILED",
+    "The run could not be carried out, still failing (4th run)"
+)]
+#[case::nothing_ran(3, RunNotice { counts: counts(5, 0, 0, 0, 5), ..passed() }, "NO TESTS RAN", "No tests ran")]
+#[case::one(0, RunNotice { counts: counts(1, 0, 1, 0, 0), ..failed() }, "FAILED 1/1", "The only test failed")]
+#[case::one_passed(0, RunNotice { counts: counts(1, 1, 0, 0, 0), ..passed() }, "PASSED 1/1", "The only test passed")]
+fn earlier_runs_are_told_of(
+    #[case] failed_before: i64,
+    #[case] notice: RunNotice,
+    #[case] result: &str,
+    #[case] headline: &str,
+) {
+    let view = View::of(&after_failures(failed_before, notice));
+    assert_eq!((view.result.as_str(), view.headline.as_str()), (result, headline));
+}
+
+#[test]
+fn runs_are_counted_as_people_count() {
+    let numbers = [1, 2, 3, 4, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 101, 111, 112, 113, 121, 1012, 1022];
+    let counted = [
+        "1st", "2nd", "3rd", "4th", "10th", "11th", "12th", "13th", "14th", "20th", "21st", "22nd", "23rd", "24th",
+        "101st", "111th", "112th", "113th", "121st", "1012th", "1022nd",
+    ];
+    assert_eq!(numbers.map(ordinal), counted);
+}
+
+#[test]
+fn the_subject_of_a_scheduled_run_ends_with_the_schedules_name() {
+    let named = |name: &str| RunNotice { run_name: name.to_owned(), ..passed() };
+    for (name, expected) in [
+        ("Nightly 2026-11-22 02:00", "PASSED 120/120: Nightly #42"),
+        ("Nightly", "PASSED 120/120: Nightly #42"),
+        ("Nightly Regression", "PASSED 120/120: Nightly Regression #42"),
+        ("Nightlys 2026", "PASSED 120/120: Nightlys 2026 #42"),
+    ] {
+        assert_eq!(subject(&named(name)), expected);
+        assert_eq!(View::of(&named(name)).title, format!("{name} #42"), "the body has it all");
+    }
 }
 
 #[test]

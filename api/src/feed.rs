@@ -24,7 +24,7 @@ const SETTLING: Duration = Duration::from_millis(25);
 /// How often to look without having been woken.
 const UNPROMPTED: Duration = Duration::from_secs(10);
 /// How long to wait before trying again after the database failed.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// The projects that somebody listens to.
 #[derive(Debug, Clone)]

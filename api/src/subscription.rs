@@ -10,7 +10,7 @@ use testrun_shared::domain::event::{Event, EventType};
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
-use crate::feed::{BATCH, Feeds, Listener};
+use crate::feed::{BATCH, Feeds, Listener, RETRY};
 
 /// What a client wants to hear of.
 #[derive(Debug, Clone, Default)]
@@ -78,24 +78,28 @@ impl Subscription {
         Ok(Self { db, project_id, filter, listener, position, is_reset, read: VecDeque::new(), is_behind: true })
     }
 
-    /// Waits for what comes next. Nothing is lost if the wait is given up.
-    ///
-    /// # Errors
-    /// If the database fails; the next call goes on where this one began.
-    pub(crate) async fn next(&mut self) -> sqlx::Result<Next> {
+    /// Waits for what comes next, and for the database while it is away. Nothing is lost if the wait is given up.
+    pub(crate) async fn next(&mut self) -> Next {
         if std::mem::take(&mut self.is_reset) {
-            return Ok(Next::Reset);
+            return Next::Reset;
         }
         loop {
             while let Some(event) = self.read.pop_front() {
                 if let Some(event) = self.pass(&event) {
-                    return Ok(Next::Event(event));
+                    return Next::Event(event);
                 }
             }
             if self.is_behind {
-                let events = db::events::after(&self.db, self.project_id, self.position, BATCH).await?;
-                self.is_behind = !events.is_empty();
-                self.read.extend(events.into_iter().map(Arc::new));
+                match db::events::after(&self.db, self.project_id, self.position, BATCH).await {
+                    Ok(events) => {
+                        self.is_behind = !events.is_empty();
+                        self.read.extend(events.into_iter().map(Arc::new));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "events could not be read");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
                 continue;
             }
             match self.listener.events.recv().await {

@@ -12,7 +12,7 @@ use serde_json::json;
 use testrun_shared::Error;
 use testrun_shared::auth::Authenticator;
 use testrun_shared::domain::event::{Event, EventType};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -80,7 +80,7 @@ async fn stream_events(
     let subscription =
         Subscription::open(app.db.clone(), &app.feeds, caller.project_id, params.into_filter()?, last_event_id).await?;
     let guard = Guard::new(&app, &headers);
-    let events = stream::unfold((subscription, guard), |(mut subscription, guard)| async {
+    let events = stream::unfold((subscription, guard), |(mut subscription, mut guard)| async {
         let next = guard.next(&mut subscription).await?;
         Some((Ok(line(&next)), (subscription, guard)))
     });
@@ -110,6 +110,8 @@ pub(super) struct Guard {
     authenticator: Authenticator,
     authorization: Option<String>,
     stopping: CancellationToken,
+    /// When the token was found to work last.
+    checked: Instant,
 }
 
 impl Guard {
@@ -118,6 +120,7 @@ impl Guard {
             authenticator: app.authenticator.clone(),
             authorization: headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned),
             stopping: app.stopping.clone(),
+            checked: Instant::now(),
         }
     }
 
@@ -126,21 +129,23 @@ impl Guard {
         self.stopping.cancelled().await;
     }
 
-    /// What comes next in the subscription; `None` once the stream has to end. A database that is away is waited for.
-    async fn next(&self, subscription: &mut Subscription) -> Option<Next> {
+    /// What comes next in the subscription; `None` once the stream has to end.
+    async fn next(&mut self, subscription: &mut Subscription) -> Option<Next> {
         loop {
-            let next = tokio::select! {
-                () = self.stopping.cancelled() => return None,
-                next = timeout(TOKEN_CHECK, subscription.next()) => next,
-            };
-            match next {
-                Ok(Ok(next)) => return Some(next),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "events could not be read");
-                    tokio::time::sleep(TOKEN_CHECK).await;
+            // By the clock and not when nothing comes: there may always be something coming.
+            if self.checked.elapsed() >= TOKEN_CHECK {
+                if !self.is_valid().await {
+                    return None;
                 }
-                Err(_) if !self.is_valid().await => return None,
-                Err(_) => {}
+                self.checked = Instant::now();
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return None,
+                next = timeout_at(self.checked + TOKEN_CHECK, subscription.next()) => {
+                    if let Ok(next) = next {
+                        return Some(next);
+                    }
+                }
             }
         }
     }

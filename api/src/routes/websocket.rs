@@ -150,15 +150,10 @@ impl Connection {
         }
     }
 
-    async fn tell(&mut self, next: sqlx::Result<Next>) -> Result<(), End> {
+    async fn tell(&mut self, next: Next) -> Result<(), End> {
         match next {
-            Ok(Next::Event(event)) => self.say(json!(event)).await,
-            Ok(Next::Reset) => self.say(json!({"type": "reset"})).await,
-            Err(error) => {
-                tracing::warn!(%error, "events could not be read");
-                tokio::time::sleep(TOKEN_CHECK).await;
-                Ok(())
-            }
+            Next::Event(event) => self.say(json!(event)).await,
+            Next::Reset => self.say(json!({"type": "reset"})).await,
         }
     }
 
@@ -182,7 +177,7 @@ impl Connection {
 }
 
 /// What comes next in the subscription, if there is one.
-async fn next(subscription: &mut Option<Subscription>) -> sqlx::Result<Next> {
+async fn next(subscription: &mut Option<Subscription>) -> Next {
     match subscription {
         Some(subscription) => subscription.next().await,
         None => std::future::pending().await,

@@ -240,6 +240,25 @@ async fn a_revoked_token_ends_its_streams() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_revoked_token_ends_its_streams_however_much_happens() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let token = app.client.post("/api/v1/tokens", &json!({"name": "Watcher", "role": "viewer"})).await?.expect(201)?;
+    let mut stream = Stream::with_token(&app, token["token"].as_str().unwrap_or_default(), "", None).await?;
+    let path = format!("/api/v1/tokens/{}", id(&token["id"])?);
+    assert_eq!(app.send("DELETE", &path, Vec::new()).await?.status, 204);
+    // Each event is waited for, so there is always another one on its way.
+    let ended = timeout(LIMIT, async {
+        loop {
+            create(&app, "Seen").await?;
+            if stream.next().await?.is_none() {
+                return anyhow::Ok(());
+            }
+        }
+    });
+    ended.await?
+}
+
+#[tokio::test]
 async fn what_cannot_be_followed_is_refused() -> anyhow::Result<()> {
     let app = App::start().await?;
     let authorization = format!("Bearer {}", app.tenant.token);

@@ -32,7 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 /// transaction. The answer means that all of it is stored.
 #[utoipa::path(post, path = "/test-run-results", tag = "Test Run Results",
     responses((status = 201, body = TestRunResult), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody, description = "The attempt, or a step number, has its row already"),
+        (status = 409, body = ErrorBody, description = "The attempt has its result already"),
         (status = 422, body = ErrorBody, description = "The run is not running, or the item is final"),
         CommonErrors, BodyErrors))]
 async fn create_test_run_result(write: Write, Json(body): Json<NewTestRunResult>) -> ApiResult<Response> {

@@ -2,10 +2,6 @@
 
 use crate::error::{Error, Result};
 
-/// A test case is in a run once.
-pub const ITEM_TEST_CASE: &str = "test_run_items_test_case_key";
-/// One result per (item, iteration, attempt).
-pub const RESULT_ATTEMPT: &str = "test_run_results_attempt_key";
 /// A step number is in a result once.
 pub const STEP_NUMBER: &str = "test_step_results_step_number_key";
 /// An external key is in a project once.

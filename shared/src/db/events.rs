@@ -97,8 +97,8 @@ struct Row {
     created_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// The project's next events after a place, at most `limit`, oldest first; and whether there is one that has to wait for
-/// a transaction which began before it.
+/// The project's next events after a place, at most `limit`, oldest first; none that has to wait for a transaction which
+/// began before it.
 ///
 /// # Errors
 /// If the database fails.

@@ -22,7 +22,7 @@ macro_rules! columns {
 /// Adds test cases to the end of a locked run, in the order given. Returns the new items' ids in that order.
 ///
 /// # Errors
-/// Constraint [`super::constraints::ITEM_TEST_CASE`] if a case is in the run already.
+/// If a case is in the run already; who adds checks that before, with the run locked.
 pub async fn insert(
     db: impl PgExecutor<'_>,
     run_id: Uuid,

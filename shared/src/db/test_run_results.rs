@@ -38,7 +38,7 @@ pub struct ResultRow<'a> {
 /// Inserts a result.
 ///
 /// # Errors
-/// Constraint [`super::constraints::RESULT_ATTEMPT`] if the attempt exists.
+/// If the attempt exists; who submits checks that before, with the item locked.
 pub async fn insert(db: impl PgExecutor<'_>, row: &ResultRow<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_run_results.insert

@@ -84,7 +84,8 @@ fn shuffled(seed: u64) -> Vec<&'static str> {
     moves
 }
 
-/// Lets all moves loose on a run, and tells what is wrong with what becomes of it.
+/// Lets all moves loose on a run, and tells what is wrong with what becomes of it. Every fourth run's moves come one after
+/// another in their order: on any machine, some of those runs get to their end before somebody ends them.
 async fn fight(app: Arc<App>, cases: [String; 2], seed: u64) -> anyhow::Result<Vec<String>> {
     let mut run = pending(&app.client, &json!({"run_name": format!("Seed {seed}")}), 0).await?;
     let items = app.client.post(&format!("{}/items/bulk", run.path()), &json!({"test_case_ids": cases})).await?;
@@ -94,12 +95,17 @@ async fn fight(app: Arc<App>, cases: [String; 2], seed: u64) -> anyhow::Result<V
         app.client.post(&format!("{}/start", run.path()), &json!({})).await?.expect(200)?;
     }
     let run = Arc::new(run);
-    let mut acting = JoinSet::new();
+    let (mut acting, mut told) = (JoinSet::new(), BTreeMap::new());
     for action in shuffled(seed) {
         let (app, run) = (app.clone(), run.clone());
-        acting.spawn(async move { anyhow::Ok((action, act(&app, &run, action).await?)) });
+        let moving = async move { anyhow::Ok((action, act(&app, &run, action).await?)) };
+        if seed.is_multiple_of(4) {
+            let (action, status) = moving.await?;
+            told.insert(action, status);
+        } else {
+            acting.spawn(moving);
+        }
     }
-    let mut told = BTreeMap::new();
     while let Some(done) = acting.join_next().await {
         let (action, status) = done??;
         told.insert(action, status);

@@ -143,7 +143,7 @@ async fn delete_test_run(
 
 /// Start test run execution
 #[utoipa::path(post, path = "/test-runs/{run_id}/start", tag = "Test Runs", params(("run_id" = Uuid, Path)),
-    request_body(content = Option<StartTestRun>),
+    request_body(content = StartTestRun, description = "May be left out"),
     responses((status = 200, body = StartedTestRun), (status = 404, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "The run has begun already, or has no test cases"),
         CommonErrors, BodyErrors))]

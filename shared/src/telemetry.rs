@@ -1,4 +1,6 @@
-//! Logging, and the signals that end a process.
+//! Logging, traces, and the signals that end a process.
+
+pub mod trace;
 
 use std::io::IsTerminal as _;
 

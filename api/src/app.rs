@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware;
 use axum::response::IntoResponse as _;
 use sqlx::PgPool;
@@ -17,16 +17,18 @@ use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::admission::{self, Admission};
 use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
 use crate::etag;
 use crate::feed::Feeds;
 use crate::idempotency;
+use crate::observe;
 use crate::openapi;
 use crate::rate_limit::RateLimit;
 use crate::routes;
@@ -51,6 +53,8 @@ pub struct AppState {
     pub readiness: Readiness,
     /// How many requests a token may send.
     pub rate_limit: RateLimit,
+    /// How many requests are let in at once.
+    pub admission: Admission,
     /// Whose pages may call the API; none unless set.
     pub cors_origins: Vec<HeaderValue>,
     /// New events.
@@ -60,7 +64,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// A state over this database, without a rate limit and closed to other sites' pages.
+    /// A state over this database, without limits and closed to other sites' pages.
     #[must_use]
     pub fn new(db: PgPool, readiness: Readiness) -> Self {
         Self {
@@ -69,6 +73,7 @@ impl AppState {
             db,
             readiness,
             rate_limit: RateLimit::new(0),
+            admission: Admission::unlimited(),
             cors_origins: Vec::new(),
             stopping: CancellationToken::new(),
         }
@@ -104,7 +109,10 @@ pub fn router(state: AppState) -> Router {
     let (api, document) = api().split_for_parts();
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(middleware::from_fn(observe::trace_context))
+        // Whatever makes a 5xx logs it, once; a refusal under load is no line in the log.
+        .layer(TraceLayer::new_for_http().make_span_with(observe::span).on_failure(()))
+        .layer(middleware::from_fn(observe::measure))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(middleware::from_fn(with_request_id))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a handler panicked").into_response()))
@@ -113,6 +121,7 @@ pub fn router(state: AppState) -> Router {
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let inner = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(state.admission.clone(), admission::layer))
         .layer(middleware::from_fn(etag::layer))
         .layer(middleware::from_fn_with_state(state.clone(), idempotency::layer));
     Router::new()
@@ -132,13 +141,6 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, HeaderName::from_static("idempotency-key")])
         .expose_headers([ETAG, LINK, RETRY_AFTER, REQUEST_ID, HeaderName::from_static("idempotency-replayed")]);
     (!origins.is_empty()).then_some(layer)
-}
-
-/// Names the route by its pattern, so that a log does not fill with ids, and carries the request's id.
-fn span<B>(request: &Request<B>) -> tracing::Span {
-    let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("", axum::extract::MatchedPath::as_str);
-    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
-    tracing::info_span!("request", http.method = %request.method(), http.route = route, request.id = id)
 }
 
 /// A response whose body is this error.

@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     /// The token sends more than it may; seconds until it may again.
     TooMany(u64),
+    /// More is under way than the service can do; a request of this kind has to wait outside.
+    Busy,
     /// No such route.
     NoRoute,
     /// The route does not take this method.
@@ -93,6 +95,7 @@ impl IntoResponse for ApiError {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 response
             }
+            Self::Busy => unavailable("The service has more to do than it can; try again"),
             Self::NoRoute => answer(StatusCode::NOT_FOUND, &ErrorBody::new("No such path; see /docs")),
             Self::MethodNotAllowed => {
                 answer(StatusCode::METHOD_NOT_ALLOWED, &ErrorBody::new("The path does not take this method; see /docs"))
@@ -177,6 +180,7 @@ pub(crate) async fn with_request_id(request: Request, next: Next) -> Response {
             answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
         }
         StatusCode::SERVICE_UNAVAILABLE if !response.headers().contains_key(header::CONTENT_TYPE) => {
+            tracing::warn!("the request took too long");
             unavailable("The request took too long; try again")
         }
         _ => response,
@@ -202,7 +206,8 @@ pub(crate) enum CommonErrors {
     /// Something of ours broke.
     #[response(status = 500)]
     Internal(ErrorBody),
-    /// The database is not available, or the request took too long. Try again after `Retry-After` seconds.
+    /// The service has more to do than it can, the database is not available, or the request took too long. Try again
+    /// after `Retry-After` seconds.
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }

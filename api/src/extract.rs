@@ -13,6 +13,7 @@ use testrun_shared::error::FieldError;
 use crate::app::{AppState, MAX_BULK_BODY};
 use crate::decode::{capitalised, decode};
 use crate::error::ApiError;
+use crate::observe;
 
 /// Whoever sent the request. A request that changes something needs at least the role `member`, whatever its handler
 /// says, so that no handler can forget it.
@@ -30,6 +31,7 @@ impl FromRequestParts<AppState> for Caller {
         // A header that is not text cannot be a token of ours.
         let header = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let caller = state.authenticator.authenticate(header).await?;
+        observe::tell_project(caller.project_id);
         // A request is charged once, however many extractors ask who sent it.
         if parts.extensions.insert(Charged).is_none() {
             state.rate_limit.check(caller.token_id).map_err(ApiError::TooMany)?;

@@ -1,5 +1,6 @@
 //! The REST service: routes, what they accept and what they answer. Rules and SQL are in `testrun-shared`.
 
+mod admission;
 mod app;
 mod connections;
 mod decode;
@@ -9,6 +10,7 @@ mod extract;
 mod feed;
 mod idempotency;
 mod list;
+mod observe;
 mod openapi;
 mod rate_limit;
 mod routes;
@@ -26,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use admission::Admission;
 pub use app::{AppState, router};
 pub use connections::{Patience, serve as serve_connections};
 pub use feed::Feeds;
@@ -51,9 +54,9 @@ pub struct Config {
     #[arg(long, env = "TESTRUN_PUBLIC_URL")]
     pub public_url: Option<Url>,
 
-    /// Requests a second that a token may send to this process; 0 is no limit
-    #[arg(long, env = "TESTRUN_RATE_LIMIT", default_value_t = 2000)]
-    pub rate_limit: u32,
+    /// How much is taken on
+    #[command(flatten)]
+    pub limits: LimitConfig,
 
     /// Origins whose pages may call the API, comma-separated, for example `https://ci.example.com`; default none
     #[arg(long, env = "TESTRUN_CORS_ORIGINS", value_delimiter = ',')]
@@ -62,6 +65,31 @@ pub struct Config {
     /// What is logged, and how
     #[command(flatten)]
     pub log: LogConfig,
+}
+
+/// How much the service takes on.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LimitConfig {
+    /// Requests a second that a token may send to a process; 0 is no limit
+    #[arg(long, env = "TESTRUN_RATE_LIMIT", default_value_t = 2000)]
+    pub rate_limit: u32,
+
+    /// Requests that a process works on at once; further ones wait for an instant or get 503; default as many as
+    /// connections to the database
+    #[arg(long, env = "TESTRUN_MAX_IN_PROGRESS", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub max_in_progress: Option<u16>,
+
+    /// Event streams and WebSockets that a process keeps open at once; further ones get 503
+    #[arg(long, env = "TESTRUN_MAX_STREAMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams: u32,
+}
+
+impl LimitConfig {
+    /// The limits of a process with so many connections.
+    fn admission(&self, connections: u32) -> anyhow::Result<Admission> {
+        let in_progress = self.max_in_progress.map_or(connections, u32::from);
+        Ok(Admission::new(usize::try_from(in_progress)?, usize::try_from(self.max_streams)?))
+    }
 }
 
 /// Serves until `shutdown`, then lets requests that are under way end, for at most 25 s.
@@ -92,7 +120,8 @@ pub async fn serve(
     db::ensure_migrated(&db).await?;
     let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
     let state = AppState {
-        rate_limit: RateLimit::new(config.rate_limit),
+        rate_limit: RateLimit::new(config.limits.rate_limit),
+        admission: config.limits.admission(config.database.database_connections)?,
         cors_origins: config.cors_origins,
         stopping: shutdown.clone(),
         ..AppState::new(db, readiness.clone())

@@ -23,6 +23,8 @@ const SILENT: Duration = Duration::from_secs(30);
 /// How often due times are looked for that a scheduler or an API with older zone data computed: at the start, and then for
 /// as long as such a one runs beside this one.
 const ZONE_DATA: Duration = Duration::from_secs(60);
+/// How often the queues are measured.
+const MEASURE: Duration = Duration::from_secs(5);
 /// How often finished jobs are cleared away.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -78,6 +80,7 @@ pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         every("sweep", SWEEP, &readiness, &shutdown, || maintenance::sweep(&db)),
         every("silent_runs", SILENT, &readiness, &shutdown, || maintenance::fail_silent_runs(&db, limit)),
         every("zone_data", ZONE_DATA, &readiness, &shutdown, || Box::pin(maintenance::apply_zone_data(&db))),
+        every("queues", MEASURE, &readiness, &shutdown, || maintenance::measure_queues(&db)),
         every("prune", PRUNE, &readiness, &shutdown, || maintenance::prune(&db)),
     );
     Ok(())

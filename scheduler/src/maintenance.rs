@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use testrun_shared::domain::recurrence::ZONE_DATA_VERSION;
-use testrun_shared::{actions, db, jobs};
+use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
+use testrun_shared::{actions, db, jobs, ops};
+
+/// The queues that are shown although nothing is in them.
+const QUEUES: [&str; 5] =
+    [CreateScheduledRun::QUEUE, RefreshRun::QUEUE, FinaliseRun::QUEUE, SendEmail::QUEUE, DeliverWebhook::QUEUE];
 
 /// How long the rows of a deleted run are kept: time to notice a mistake.
 const KEEP_DELETED: Duration = Duration::from_secs(24 * 3600);
@@ -32,6 +37,34 @@ pub(crate) async fn apply_zone_data(pool: &PgPool) -> testrun_shared::Result<()>
         tracing::info!(version, schedules = recomputed, "next due times computed anew by this zone data");
     }
     Ok(())
+}
+
+/// Shows how the queues stand. Every scheduler shows the same, so that they are seen as long as one of them lives.
+pub(crate) async fn measure_queues(pool: &PgPool) -> testrun_shared::Result<()> {
+    let depths = jobs::depth(pool).await?;
+    let empty = QUEUES.iter().filter(|queue| depths.iter().all(|depth| depth.queue != **queue));
+    for queue in empty {
+        show(&jobs::QueueDepth {
+            queue: (*queue).to_owned(),
+            available: 0,
+            scheduled: 0,
+            running: 0,
+            dead: 0,
+            oldest_seconds: 0.0,
+        });
+    }
+    depths.iter().for_each(show);
+    ops::measure_pool(pool);
+    Ok(())
+}
+
+fn show(depth: &jobs::QueueDepth) {
+    let count = |jobs: i64| f64::from(u32::try_from(jobs).unwrap_or(u32::MAX));
+    metrics::gauge!("testrun_jobs_available", "queue" => depth.queue.clone()).set(count(depth.available));
+    metrics::gauge!("testrun_jobs_scheduled", "queue" => depth.queue.clone()).set(count(depth.scheduled));
+    metrics::gauge!("testrun_jobs_running", "queue" => depth.queue.clone()).set(count(depth.running));
+    metrics::gauge!("testrun_jobs_dead", "queue" => depth.queue.clone()).set(count(depth.dead));
+    metrics::gauge!("testrun_jobs_oldest_seconds", "queue" => depth.queue.clone()).set(depth.oldest_seconds);
 }
 
 /// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys, old

@@ -1,5 +1,8 @@
 //! What operators ask every service: `/healthz`, `/readyz`, `/metrics`.
 
+pub mod catalogue;
+mod process;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,19 +97,42 @@ pub fn expect_database(readiness: &Readiness) {
     readiness.expect("database", Duration::from_secs(5));
 }
 
-/// Asks the database every second, as the part `database` of a service, until `shutdown`.
+/// Asks the database every second, as the part `database` of a service, until `shutdown`, and measures the pool.
 pub async fn watch_database(db: PgPool, readiness: Readiness, shutdown: CancellationToken) {
     expect_database(&readiness);
     loop {
-        match sqlx::query("SELECT 1").execute(&db).await {
-            Ok(_) => readiness.beat("database"),
+        match ask(&db).await {
+            Ok(()) => readiness.beat("database"),
             Err(error) => tracing::warn!(error = %error, "the database does not answer"),
         }
+        measure_pool(&db);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+async fn ask(db: &PgPool) -> sqlx::Result<()> {
+    let began = Instant::now();
+    let acquired = db.acquire().await;
+    // Also when it was in vain: who waits for connections is to be seen just then.
+    metrics::histogram!("testrun_db_acquire_seconds", "program" => program(db)).record(began.elapsed());
+    sqlx::query("SELECT 1").execute(&mut *acquired?).await.map(|_| ())
+}
+
+/// Shows how a program's pool stands.
+pub fn measure_pool(db: &PgPool) {
+    let idle = u32::try_from(db.num_idle()).unwrap_or(u32::MAX);
+    let gauge = |state| metrics::gauge!("testrun_db_connections", "program" => program(db), "state" => state);
+    gauge("idle").set(f64::from(idle));
+    gauge("in_use").set(f64::from(db.size().saturating_sub(idle)));
+    metrics::gauge!("testrun_db_connections_max", "program" => program(db)).set(db.options().get_max_connections());
+}
+
+/// The name under which a program's connections are known to the database.
+fn program(db: &PgPool) -> String {
+    db.connect_options().get_application_name().unwrap_or("testrun").to_owned()
 }
 
 /// The three paths, for a service's own router or for [`serve`].
@@ -136,6 +162,7 @@ async fn render_metrics(State(readiness): State<Readiness>) -> String {
     for (part, age) in readiness.ages() {
         metrics::gauge!("testrun_last_success_age_seconds", "part" => part).set(age);
     }
+    process::measure();
     metrics().render()
 }
 
@@ -162,13 +189,32 @@ fn metrics() -> &'static PrometheusHandle {
         let handle = recorder.handle();
         // A second recorder can only be refused, and then the first one is this one.
         drop(metrics::set_global_recorder(recorder));
+        catalogue::describe();
+        process::started();
         handle
     })
 }
 
+/// How often what histograms recorded is put into their buckets. Until then every single value is kept, and whether
+/// somebody comes and reads the metrics must not decide how much memory the process takes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Starts recording metrics. Call it before anything is counted.
 pub fn start_metrics() {
-    let _ = metrics();
+    static UPKEPT: std::sync::Once = std::sync::Once::new();
+    let metrics = metrics();
+    UPKEPT.call_once(|| {
+        let upkeep = move || {
+            loop {
+                std::thread::sleep(UPKEEP);
+                metrics.run_upkeep();
+            }
+        };
+        // A thread of its own: it is the process's and belongs to no runtime.
+        if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep) {
+            tracing::error!(%error, "metrics are kept without upkeep; read them often");
+        }
+    });
 }
 
 #[cfg(test)]

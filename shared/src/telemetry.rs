@@ -1,5 +1,6 @@
 //! Logging, traces, and the signals that end a process.
 
+mod json;
 pub mod trace;
 
 use std::io::IsTerminal as _;
@@ -7,6 +8,7 @@ use std::io::IsTerminal as _;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -20,7 +22,7 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
     let set = match config.log_format {
         LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Json => subscriber.fmt_fields(JsonFields::new()).event_format(json::FlatJson).try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
 }

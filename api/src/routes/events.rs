@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::admission::OpenStream;
 use crate::app::{ApiResult, AppState};
 use crate::error::CommonErrors;
 use crate::extract::Caller;
@@ -72,6 +73,7 @@ pub(super) fn types(field: &str, names: &[String]) -> ApiResult<Vec<EventType>> 
     responses((status = 200, body = Event, content_type = "text/event-stream", description = "The stream"), CommonErrors))]
 async fn stream_events(
     State(app): State<AppState>,
+    open: OpenStream,
     Caller(caller): Caller,
     Query(params): Query<EventParams>,
     headers: HeaderMap,
@@ -80,9 +82,9 @@ async fn stream_events(
     let subscription =
         Subscription::open(app.db.clone(), &app.feeds, caller.project_id, params.into_filter()?, last_event_id).await?;
     let guard = Guard::new(&app, &headers);
-    let events = stream::unfold((subscription, guard), |(mut subscription, mut guard)| async {
+    let events = stream::unfold((subscription, guard, open), |(mut subscription, mut guard, open)| async {
         let next = guard.next(&mut subscription).await?;
-        Some((Ok(line(&next)), (subscription, guard)))
+        Some((Ok(line(&next)), (subscription, guard, open)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")))
 }

@@ -17,6 +17,7 @@ use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path, bulk};
 use crate::idempotency::Write;
 use crate::list::{List, ListAnswer, NoFilter, PageParams};
+use crate::observe;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -36,6 +37,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         (status = 422, body = ErrorBody, description = "The run is not running, or the item is final"),
         CommonErrors, BodyErrors))]
 async fn create_test_run_result(write: Write, Json(body): Json<NewTestRunResult>) -> ApiResult<Response> {
+    observe::tell_run(body.test_run_id);
     let mut unit = write.begin().await?;
     let caller = unit.caller;
     let created = Box::pin(actions::results::submit(unit.db(), &caller, body)).await?;

@@ -21,6 +21,7 @@ use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path};
 use crate::idempotency::Write;
 use crate::list::{CommaList, DateBound, List, ListAnswer, PageParams, between};
+use crate::observe;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -97,6 +98,7 @@ async fn create_test_run(write: Write, Json(body): Json<NewTestRun>) -> ApiResul
     let mut unit = write.begin().await?;
     let caller = unit.caller;
     let created = actions::test_runs::create(unit.db(), &caller, &body).await?;
+    observe::tell_run(created.id);
     unit.answer(StatusCode::CREATED, &created).await
 }
 

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::events::{Guard, TOKEN_CHECK};
+use crate::admission::OpenStream;
 use crate::app::{ApiResult, AppState};
 use crate::error::CommonErrors;
 use crate::extract::Caller;
@@ -62,6 +63,7 @@ enum Command {
     responses((status = 101, description = "The connection is a WebSocket now"), CommonErrors))]
 async fn open_websocket(
     State(app): State<AppState>,
+    open: OpenStream,
     Caller(caller): Caller,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -69,6 +71,7 @@ async fn open_websocket(
     let upgrade = upgrade.map_err(|_| testrun_shared::Error::invalid("Upgrade", "Must be a WebSocket handshake"))?;
     let guard = Guard::new(&app, &headers);
     Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+        let _open = open;
         Connection { app, caller, socket, guard, subscription: None, heard: Instant::now() }.run().await;
     }))
 }

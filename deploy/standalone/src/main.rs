@@ -4,6 +4,8 @@ mod admin;
 mod migrate;
 mod screen;
 mod seed;
+#[cfg(test)]
+mod tests;
 mod up;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -29,12 +31,15 @@ enum Command {
     Admin(admin::Config),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn command() -> clap::Command {
     // `up` talks to a person on a screen; what services log at `info` would bury it.
     let quiet = |command: clap::Command| command.mut_arg("log", |log| log.default_value("warn"));
-    let command = quiet(Cli::command()).mut_subcommand("up", quiet);
-    let cli = Cli::from_arg_matches(&command.get_matches())?;
+    quiet(Cli::command()).mut_subcommand("up", quiet)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::from_arg_matches(&command().get_matches())?;
     match cli.command {
         None => Box::pin(up::run(cli.up)).await,
         Some(Command::Up(config)) => Box::pin(up::run(*config)).await,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
+use testrun_api::LimitConfig;
 use testrun_postgres::{Options, Server};
 use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
 use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
@@ -62,9 +63,8 @@ pub(crate) struct Config {
     #[arg(long, env = "TESTRUN_RUN_INACTIVITY_LIMIT", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     run_inactivity_limit: u64,
 
-    /// Requests a second that a token may send; 0 is no limit
-    #[arg(long, env = "TESTRUN_RATE_LIMIT", default_value_t = 2000)]
-    rate_limit: u32,
+    #[command(flatten)]
+    limits: LimitConfig,
 
     #[command(flatten)]
     mail: MailConfig,
@@ -223,7 +223,7 @@ fn spawn(
         database: database.clone(),
         listen: config.listen,
         public_url: Some(public_url.clone()),
-        rate_limit: config.rate_limit,
+        limits: config.limits.clone(),
         cors_origins: Vec::new(),
         log: config.log.clone(),
     };

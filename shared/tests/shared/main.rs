@@ -7,6 +7,7 @@ mod fires;
 mod items;
 mod jobs;
 mod mails;
+mod metrics;
 mod migrations;
 mod outages;
 mod races;

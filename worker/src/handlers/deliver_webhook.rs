@@ -4,6 +4,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use testrun_shared::jobs::{DeliverWebhook, JobOutcome};
 use testrun_shared::{actions, db};
@@ -19,7 +20,9 @@ pub(crate) async fn run(job: DeliverWebhook, context: Arc<Context>) -> anyhow::R
         actions::deliveries::delivery_dropped(&context.db, &claimed).await?;
         return Ok(JobOutcome::Done);
     }
+    let began = Instant::now();
     let Attempted { attempt, retry_after_seconds } = context.webhooks.send(&claimed).await?;
+    metrics::histogram!("testrun_webhook_duration_seconds").record(began.elapsed());
     let outcome = if attempt.error.is_none() { "delivered" } else { "failed" };
     metrics::counter!("testrun_webhook_deliveries_total", "outcome" => outcome).increment(1);
     if let Some(error) = &attempt.error {

@@ -4,6 +4,7 @@
 //! in between repeats the mail with the same Message-ID, which is as often as SMTP allows to say "once".
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use testrun_shared::db::notifications::ClaimedNotification;
 use testrun_shared::domain::notification::NotificationKind;
@@ -40,7 +41,10 @@ pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result
 async fn send(context: &Context, claimed: &ClaimedNotification, notice: &RunNotice) -> Result<(), SendError> {
     let message_id = format!("<{}@{}>", claimed.id, context.mail_from.email.domain());
     let message = mail::message(notice, &claimed.recipient, &context.mail_from, &message_id, claimed.created_at)?;
-    context.mailer.send(message).await
+    let began = Instant::now();
+    let sent = context.mailer.send(message).await;
+    metrics::histogram!("testrun_mail_duration_seconds").record(began.elapsed());
+    sent
 }
 
 async fn failed(context: &Context, claimed: &ClaimedNotification, error: &SendError) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ mod agent;
 mod chaos;
 mod data_driven;
 mod fleet;
+mod logs;
 mod mails;
 mod manual_run;
 mod many_schedules;

@@ -1,5 +1,6 @@
 //! The REST service as its clients see it: on a real socket, over a real database.
 
+mod admission;
 mod app;
 mod auth;
 mod bodies;
@@ -15,6 +16,7 @@ mod filters;
 mod history;
 mod idempotency;
 mod limits;
+mod metrics;
 mod network_logs;
 mod openapi;
 mod ops;

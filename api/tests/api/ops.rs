@@ -224,7 +224,7 @@ async fn health_needs_no_database_and_readiness_gives_its_reason() -> anyhow::Re
 async fn metrics_are_text() -> anyhow::Result<()> {
     testrun_shared::ops::start_metrics();
     let app = App::start().await?;
-    metrics::counter!("testrun_metrics_asked_total").increment(3);
+    ::metrics::counter!("testrun_metrics_asked_total").increment(3);
     let answer = app.server.send("GET", "/metrics", &[], Vec::new()).await?;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; charset=utf-8"));
     assert!(answer.text().lines().any(|line| line == "testrun_metrics_asked_total 3"), "{}", answer.text());

@@ -6,10 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use lettre::Message;
+use lettre::message::header::{HeaderName, HeaderValue};
 use testrun_shared::db::notifications::ClaimedNotification;
 use testrun_shared::domain::notification::NotificationKind;
 use testrun_shared::domain::test_run::TestRun;
 use testrun_shared::jobs::{JobOutcome, SendEmail};
+use testrun_shared::telemetry::trace::{self, TraceParent};
 use testrun_shared::{actions, db};
 
 use super::LEASE_SECONDS;
@@ -41,10 +44,20 @@ pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result
 async fn send(context: &Context, claimed: &ClaimedNotification, notice: &RunNotice) -> Result<(), SendError> {
     let message_id = format!("<{}@{}>", claimed.id, context.mail_from.email.domain());
     let message = mail::message(notice, &claimed.recipient, &context.mail_from, &message_id, claimed.created_at)?;
+    let message = traced(message, trace::current());
     let began = Instant::now();
     let sent = context.mailer.send(message).await;
     metrics::histogram!("testrun_mail_duration_seconds").record(began.elapsed());
     sent
+}
+
+/// The mail with its place in the trace of what it is about, so that a bounce or a complaint leads to it.
+fn traced(mut message: Message, trace: Option<TraceParent>) -> Message {
+    if let Some(trace) = trace {
+        let name = HeaderName::new_from_ascii_str("Traceparent");
+        message.headers_mut().insert_raw(HeaderValue::new(name, trace.child().to_string()));
+    }
+    message
 }
 
 async fn failed(context: &Context, claimed: &ClaimedNotification, error: &SendError) -> anyhow::Result<()> {
@@ -112,4 +125,24 @@ async fn schedule(context: &Context, run: &TestRun) -> anyhow::Result<Option<Not
     let Some(schedule) = db::schedules::find(&context.db, execution.schedule_id).await? else { return Ok(None) };
     let failed_before = db::schedule_executions::count_failed_before(&context.db, run.id).await?;
     Ok(Some(NoticeSchedule { id: schedule.id, name: schedule.schedule_name, failed_before }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_carries_the_trace_that_it_belongs_to_and_none_otherwise() -> anyhow::Result<()> {
+        let message = || -> anyhow::Result<Message> {
+            let builder = Message::builder().from("a@example.com".parse()?).to("b@example.com".parse()?);
+            Ok(builder.body(String::new())?)
+        };
+        let trace = TraceParent::begin();
+        let text = String::from_utf8(traced(message()?, Some(trace)).formatted())?;
+        let header = text.lines().find_map(|line| line.strip_prefix("Traceparent: "));
+        let carried: Option<TraceParent> = header.and_then(|header| header.parse().ok());
+        assert_eq!(carried.map(TraceParent::trace_id), Some(trace.trace_id()), "{text}");
+        assert!(!String::from_utf8(traced(message()?, None).formatted())?.contains("Traceparent"));
+        Ok(())
+    }
 }

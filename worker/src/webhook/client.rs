@@ -11,6 +11,7 @@ use serde_json::json;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use testrun_shared::db::webhook_deliveries::ClaimedDelivery;
 use testrun_shared::domain::webhook::{MAX_REPLY_CHARS, WebhookDeliveryAttempt};
+use testrun_shared::telemetry::trace::{self, TRACEPARENT};
 use url::Url;
 
 use super::AllowList;
@@ -99,7 +100,7 @@ impl WebhookClient {
             "id": claimed.event_id, "type": claimed.event_type, "timestamp": claimed.event_at,
             "project_id": claimed.project_id, "data": claimed.data,
         }))?;
-        let request = self
+        let mut request = self
             .http
             .post(url)
             .header(CONTENT_TYPE, "application/json")
@@ -107,6 +108,9 @@ impl WebhookClient {
             .header(HEADER_WEBHOOK_TIMESTAMP, claimed.started_at.timestamp().to_string())
             .header(HEADER_WEBHOOK_SIGNATURE, signatures(claimed, &body)?)
             .body(body);
+        if let Some(trace) = trace::current() {
+            request = request.header(TRACEPARENT, trace.child().to_string());
+        }
         match request.send().await {
             Ok(response) => Ok(read(response, claimed.started_at).await),
             Err(error) => failed(told(&error)),

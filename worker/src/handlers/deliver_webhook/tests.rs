@@ -10,6 +10,7 @@ use testrun_shared::actions::webhooks::{create, rotate_secret, send_test, update
 use testrun_shared::domain::webhook::{
     DeliveryStatus, DisabledReason, Webhook, WebhookDelivery, WebhookDeliveryAttempt, WebhookWithSecret,
 };
+use testrun_shared::telemetry::trace::{self, TRACEPARENT, TraceParent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -121,6 +122,22 @@ async fn raw_receiver<F: Future<Output = ()> + Send + 'static>(
         }
     });
     Ok((url, serving))
+}
+
+#[tokio::test]
+async fn a_delivery_carries_the_trace_that_it_belongs_to() -> anyhow::Result<()> {
+    let w = World::new(LOOPBACK, PATIENCE).await?;
+    let server = receiver(ResponseTemplate::new(200)).await;
+    let trace = TraceParent::begin();
+    trace::scope(trace, w.sent_to(&server.uri())).await?;
+    w.sent_to(&server.uri()).await?;
+    let carried: Vec<_> =
+        received(&server).await.iter().map(|request| request.headers.get(TRACEPARENT).cloned()).collect();
+    let [Some(header), None] = &carried[..] else { anyhow::bail!("traces of two deliveries: {carried:?}") };
+    let parsed: TraceParent = header.to_str()?.parse()?;
+    assert_eq!(parsed.trace_id(), trace.trace_id());
+    assert_ne!(parsed, trace, "the receiver's parent is the attempt");
+    Ok(())
 }
 
 fn verifies(secret: &str, request: &Request) -> bool {

@@ -11,6 +11,7 @@ use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
 use testrun_shared::{db, ops};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::maintenance::check_invariants;
 use crate::tick::every;
 pub use crate::tick::fire_due;
 
@@ -25,6 +26,8 @@ const SILENT: Duration = Duration::from_secs(30);
 const ZONE_DATA: Duration = Duration::from_secs(60);
 /// How often the queues are measured.
 const MEASURE: Duration = Duration::from_secs(5);
+/// How often what must always be so is checked.
+const INVARIANTS: Duration = Duration::from_secs(60);
 /// How often finished jobs are cleared away.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -81,6 +84,7 @@ pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         every("silent_runs", SILENT, &readiness, &shutdown, || maintenance::fail_silent_runs(&db, limit)),
         every("zone_data", ZONE_DATA, &readiness, &shutdown, || Box::pin(maintenance::apply_zone_data(&db))),
         every("queues", MEASURE, &readiness, &shutdown, || maintenance::measure_queues(&db)),
+        every("invariants", INVARIANTS, &readiness, &shutdown, || Box::pin(check_invariants(&db))),
         every("prune", PRUNE, &readiness, &shutdown, || maintenance::prune(&db)),
     );
     Ok(())

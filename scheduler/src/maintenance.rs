@@ -1,8 +1,9 @@
-//! What has to be looked after: lost doorbells, silent runs, finished jobs.
+//! What has to be looked after: lost doorbells, silent runs, finished jobs, and whether everything adds up.
 
 use std::time::Duration;
 
 use sqlx::PgPool;
+use testrun_shared::db::invariants::{self, Finding};
 use testrun_shared::domain::recurrence::ZONE_DATA_VERSION;
 use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
 use testrun_shared::{actions, db, jobs, ops};
@@ -13,6 +14,9 @@ const QUEUES: [&str; 5] =
 
 /// How long the rows of a deleted run are kept: time to notice a mistake.
 const KEEP_DELETED: Duration = Duration::from_secs(24 * 3600);
+
+/// How far back the invariant checks look: whatever changed is looked at by several of them.
+const CHECKED_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// How long events are kept for streams that resume, and with them the deliveries of webhooks.
 const KEEP_EVENTS: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -65,6 +69,41 @@ fn show(depth: &jobs::QueueDepth) {
     metrics::gauge!("testrun_jobs_running", "queue" => depth.queue.clone()).set(count(depth.running));
     metrics::gauge!("testrun_jobs_dead", "queue" => depth.queue.clone()).set(count(depth.dead));
     metrics::gauge!("testrun_jobs_oldest_seconds", "queue" => depth.queue.clone()).set(depth.oldest_seconds);
+}
+
+/// Checks what must always be so for what changed lately, and tells of it: in a metric for each check that must be 0, and in
+/// the log.
+///
+/// # Errors
+/// If the database cannot be asked at all. A check that fails by itself is logged and counted.
+pub async fn check_invariants(pool: &PgPool) -> testrun_shared::Result<()> {
+    let findings = invariants::check_alone(pool, CHECKED_WINDOW.as_secs_f64()).await?;
+    // Where another scheduler is at it, that one tells.
+    let Some(findings) = findings else {
+        invariants::CHECKS.iter().for_each(|check| tell(check.name, 0));
+        return Ok(());
+    };
+    for (check, finding) in findings {
+        match finding {
+            Ok(Finding { violations, examples, .. }) => {
+                tell(check, violations);
+                if violations > 0 {
+                    tracing::error!(check, violations, examples = examples.join(" "), "an invariant is violated");
+                }
+            }
+            Err(error) => {
+                metrics::counter!("testrun_invariant_check_failures_total", "check" => check).increment(1);
+                tracing::warn!(check, error = %error, "an invariant could not be checked");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell(check: &'static str, violations: i64) {
+    // At most 10,000.
+    metrics::gauge!("testrun_invariant_violations", "check" => check)
+        .set(f64::from(u32::try_from(violations).unwrap_or(u32::MAX)));
 }
 
 /// Clears away what nobody can see any more: finished jobs, workers that are gone, answers under old idempotency keys, old

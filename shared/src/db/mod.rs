@@ -10,6 +10,7 @@ pub mod constraints;
 pub mod events;
 pub mod execution_history;
 pub mod idempotency_keys;
+pub mod invariants;
 pub mod network_logs;
 pub mod notifications;
 pub mod projects;
@@ -64,16 +65,17 @@ pub fn pool(url: &SecretString, max_connections: u32, application: &str) -> sqlx
         .connect_lazy_with(options))
 }
 
-/// Brings the schema up to date: ours, then apalis's. Safe to run many times and at once; each migration is applied once.
+/// Brings the schema up to date: apalis's, then ours, which adds indexes to apalis's tables. Safe to run many times and at
+/// once; each migration is applied once.
 ///
 /// # Errors
 /// If the database cannot be reached, a migration fails, or `hstore`, which apalis needs, is not installed.
 pub async fn migrate(db: &PgPool) -> anyhow::Result<()> {
-    MIGRATOR.run(db).await?;
     PostgresStorage::setup(db).await.map_err(|error| {
         anyhow::Error::new(error)
             .context("the job queue's tables could not be made; they need PostgreSQL's hstore extension (package postgresql-contrib)")
-    })
+    })?;
+    Ok(MIGRATOR.run(db).await?)
 }
 
 /// What [`migrate`] would still have to do: a line per migration that is not applied, nothing if the schema is current.

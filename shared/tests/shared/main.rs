@@ -4,6 +4,7 @@ mod deliveries;
 mod due_scan;
 mod finalise;
 mod fires;
+mod invariants;
 mod items;
 mod jobs;
 mod mails;

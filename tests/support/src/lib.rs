@@ -1,8 +1,10 @@
-//! What tests stand on: a PostgreSQL, a fresh migrated database for each test, real processes, a real mail server.
+//! What tests stand on: a PostgreSQL, a fresh migrated database for each test, real processes, a real mail server, a real
+//! receiver of webhooks.
 
 pub mod client;
 pub mod database;
 pub mod processes;
+pub mod receiver;
 pub mod smtp;
 pub mod wait;
 

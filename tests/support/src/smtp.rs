@@ -14,9 +14,10 @@ pub use journal::ReceivedMail;
 use journal::{Journal, Script};
 
 /// What the sink does when a client names a recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reaction {
     /// Takes the mail and says so.
+    #[default]
     Accept,
     /// Answers RCPT with 450: come back later.
     RefuseForNow,

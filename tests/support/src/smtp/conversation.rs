@@ -65,7 +65,7 @@ impl Conversation {
     }
 
     fn keep(&mut self) -> Response {
-        let mail = std::mem::take(&mut self.mail);
+        let mail = ReceivedMail { reaction: self.after_data, ..std::mem::take(&mut self.mail) };
         let mut kept = Ok(());
         self.journal.send_modify(|journal| kept = journal.keep(mail));
         match kept {

@@ -19,6 +19,8 @@ pub struct ReceivedMail {
     pub recipients: Vec<String>,
     /// The message as it came, without the dots that SMTP adds.
     pub raw: Vec<u8>,
+    /// How it was taken: [`Reaction::Accept`] if its sender was told so. After anything else the sender cannot know.
+    pub reaction: Reaction,
 }
 
 impl ReceivedMail {

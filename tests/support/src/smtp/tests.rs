@@ -103,8 +103,8 @@ async fn closes_after_data_with_or_without_keeping_the_mail() {
         let mut client = Client::connect(&sink).await;
         assert_eq!(client.deliver(&[to], "Subject: x\r\n\r\nx").await, "", "the connection ends without an answer");
     }
-    let recipients: Vec<_> = sink.mails().into_iter().flat_map(|mail| mail.recipients).collect();
-    assert_eq!(recipients, ["kept@example.com"]);
+    let kept: Vec<_> = sink.mails().into_iter().map(|mail| (mail.recipients, mail.reaction)).collect();
+    assert_eq!(kept, [(vec!["kept@example.com".to_owned()], Reaction::KeepAfterData)]);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 //!
 //! For the command `cargo run -p e2e --example schedule-chaos` and for a short story of the same.
 
-mod fleet;
 mod plan;
 mod verdict;
 
@@ -14,11 +13,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use sqlx::PgPool;
 use test_support::smtp::SmtpSink;
-use test_support::{Tenant, until};
+use test_support::{Fleet, Member, Postgres, Tenant, until};
 use testrun_shared::{actions, db};
 use uuid::Uuid;
 
-use fleet::{Fleet, PROCESSES, Postgres};
 use plan::{Fault, Minutely, Plan};
 use verdict::Expected;
 pub(crate) use verdict::Verdict;
@@ -26,6 +24,8 @@ pub(crate) use verdict::Verdict;
 /// After the last fault: for the takeover of a dead worker's jobs, and a few times over.
 const PATIENCE: Duration = Duration::from_secs(240);
 const CASES: i32 = 2;
+const SCHEDULERS: usize = 3;
+const WORKERS: usize = 4;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +44,14 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
     db::migrate(&pool).await?;
     let tenant = Tenant::create(&pool, "Chaos").await?;
     let sink = SmtpSink::start().await?;
-    let mut fleet = Fleet::start(postgres.url(), &sink.url()).await?;
+    let schedulers = (0..SCHEDULERS).map(|number| Member::scheduler(number, postgres.url()));
+    let workers = (0..WORKERS).map(|number| Member::worker(number, postgres.url(), &sink.url()));
+    let mut fleet = Fleet::start(schedulers.chain(workers).collect()).await?;
 
     let Options { seed, occurrences, duration } = options;
     say(&format!("seed {seed}: {occurrences} occurrences in {} s", duration.as_secs()));
     let start = db::now(&pool).await?;
-    let plan = Plan::draw(seed, occurrences, duration, PROCESSES, start)?;
+    let plan = Plan::draw(seed, occurrences, duration, SCHEDULERS + WORKERS, start)?;
     let restarts = plan.faults.iter().filter(|(_, fault)| *fault == Fault::RestartDatabase).count();
     say(&format!(
         "plan: {} one-time schedules, {} that fire every minute, {} kills, {restarts} restarts of PostgreSQL",
@@ -62,7 +64,7 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
         tokio::time::sleep(*pause).await;
         match fault {
             Fault::Kill(number) => {
-                say(&format!("kill -9 {}", Fleet::name(*number)));
+                say(&format!("kill -9 {}", fleet.name(*number)));
                 fleet.replace(*number).await?;
             }
             Fault::RestartDatabase => {
@@ -74,7 +76,8 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
     say("no more faults");
     fleet.ready().await?;
     settled(&pool).await?;
-    let verdict = Verdict::reach(&pool, &expected, start, CASES).await?;
+    let mut verdict = Verdict::reach(&pool, &expected, start, CASES).await?;
+    verdict.violations.extend(fleet.ended().iter().map(|ended| format!("ended by itself: {ended}")));
     drop(fleet);
     pool.close().await;
     postgres.stop().await?;

@@ -3,6 +3,9 @@
 
 pub mod client;
 pub mod database;
+pub mod fleet;
+pub mod postgres;
+pub mod postgres_proxy;
 pub mod processes;
 pub mod receiver;
 pub mod smtp;
@@ -10,5 +13,8 @@ pub mod wait;
 
 pub use client::Client;
 pub use database::{Database, Tenant};
+pub use fleet::{Fleet, Member};
+pub use postgres::Postgres;
+pub use postgres_proxy::PostgresProxy;
 pub use processes::Process;
 pub use wait::until;

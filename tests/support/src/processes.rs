@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -119,7 +119,11 @@ impl Process {
         Ok(format!("http://{}", self.address().await?))
     }
 
-    async fn ready(self) -> anyhow::Result<Self> {
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not become so.
+    pub async fn ready(self) -> anyhow::Result<Self> {
         let client = crate::Client::new(&self.url().await?, None)?;
         until(&format!("{} to be ready", self.name), START, || async {
             Ok(client.get("/readyz").await?.status.is_success().then_some(()))
@@ -136,11 +140,22 @@ impl Process {
         self.child.id().context("it has ended")
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Kills it with SIGKILL, as a crash would, and waits until it is gone.
     ///
     /// # Errors
-    /// If it was gone already.
+    /// If it had ended already.
     pub async fn crash(mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.ended()? {
+            anyhow::bail!("{} had ended by itself: {status}", self.name);
+        }
         Ok(self.child.kill().await?)
     }
 

@@ -6,6 +6,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -21,21 +25,33 @@ pub struct Patience {
     pub head: Duration,
     /// Without taking anything of an answer.
     pub stalled: Duration,
+    /// After the stop, to notice it: whoever spreads requests over several services looks only now and then which of them
+    /// are ready. Until then connections are taken as ever, and each is closed with its next answer.
+    pub farewell: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { head: Duration::from_secs(75), stalled: Duration::from_secs(30) }
+        Self { head: Duration::from_secs(75), stalled: Duration::from_secs(30), farewell: Duration::ZERO }
     }
 }
 
 /// How long to wait when the process has no descriptor left for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(500);
 
-/// Serves connections until `stop`, then takes no more and returns once the requests that are under way have their answers.
+/// Serves connections until `stop` and its farewell, then takes no more and returns once the requests that are under way
+/// have their answers.
 pub async fn serve(listener: TcpListener, router: Router, patience: Patience, stop: impl Future<Output = ()>) {
-    let (open, stopping) = (TaskTracker::new(), CancellationToken::new());
-    let mut stop = pin!(stop);
+    let (open, leaving, stopping) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let router = router.layer(map_response({
+        let leaving = leaving.clone();
+        move |response| std::future::ready(if leaving.is_cancelled() { last(response) } else { response })
+    }));
+    let mut stop = pin!(async {
+        stop.await;
+        leaving.cancel();
+        tokio::time::sleep(patience.farewell).await;
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -52,6 +68,15 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, st
     stopping.cancel();
     open.close();
     open.wait().await;
+}
+
+/// An answer after which the client has to open another connection, to another service if it is wise.
+fn last(mut response: Response) -> Response {
+    // That one's connection is not HTTP's any more.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn connection(stream: TcpStream, router: Router, patience: Patience, stopping: CancellationToken) {

@@ -62,6 +62,10 @@ pub struct Config {
     #[arg(long, env = "TESTRUN_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<HeaderValue>,
 
+    /// Seconds for which a stopping service, which is not ready any more, still takes requests: time for a balancer to notice
+    #[arg(long, env = "TESTRUN_SHUTDOWN_DELAY", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub shutdown_delay: u64,
+
     /// What is logged, and how
     #[command(flatten)]
     pub log: LogConfig,
@@ -92,7 +96,7 @@ impl LimitConfig {
     }
 }
 
-/// Serves until `shutdown`, then lets requests that are under way end, for at most 25 s.
+/// Serves until `shutdown` and the delay after it, then lets requests that are under way end, for at most 25 s.
 ///
 /// # Errors
 /// If the address cannot be listened on, or the database cannot be reached or is not migrated.
@@ -128,13 +132,15 @@ pub async fn serve(
     };
 
     tracing::info!(%address, "api listens");
+    let farewell = Duration::from_secs(config.shutdown_delay);
+    let patience = Patience { farewell, ..Patience::default() };
     let stop = async move {
         shutdown.cancelled().await;
         readiness.stop();
     };
     tokio::select! {
-        () = connections::serve(listener, router(state), Patience::default(), stop) => {}
-        () = async { watch.await.ok(); tokio::time::sleep(DRAIN).await } => {
+        () = connections::serve(listener, router(state), patience, stop) => {}
+        () = async { watch.await.ok(); tokio::time::sleep(farewell + DRAIN).await } => {
             tracing::warn!("requests did not end in time");
         }
     }

@@ -36,6 +36,7 @@ mod shape;
 mod slow_clients;
 mod spec_examples;
 mod spec_tables;
+mod stopping;
 mod tenancy;
 mod test_cases;
 mod test_run_items;

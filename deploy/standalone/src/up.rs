@@ -225,6 +225,8 @@ fn spawn(
         public_url: Some(public_url.clone()),
         limits: config.limits.clone(),
         cors_origins: Vec::new(),
+        // Nobody balances one process.
+        shutdown_delay: 0,
         log: config.log.clone(),
     };
     let worker = testrun_worker::Config {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
 use testrun_shared::db;
 use testrun_shared::db::events::{Position, StoredEvent};
 use tokio::sync::{Notify, broadcast};
@@ -125,11 +124,7 @@ async fn hear(inner: Weak<Inner>) {
 }
 
 async fn hear_until_broken(db: &PgPool, inner: &Weak<Inner>) -> sqlx::Result<()> {
-    // A connection of its own: one of the pool's would be missing there for good.
-    let options = db.connect_options().as_ref().clone();
-    let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-    let mut listener = PgListener::connect_with(&own).await?;
-    listener.listen(db::events::CHANNEL).await?;
+    let mut listener = db::listener(db, db::events::CHANNEL).await?;
     // Something may have happened before we listened.
     let Some(()) = inner.upgrade().map(|inner| inner.wake(None)) else { return Ok(()) };
     while let Some(told) = listener.try_recv().await? {

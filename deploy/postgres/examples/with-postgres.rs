@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Joins the tests' throw-away PostgreSQL server, or starts it, creates a database, applies the migrations in FOLDER if one
-//! is named, runs COMMAND with `DATABASE_URL` set to the database, drops it, and exits as COMMAND did. `.ci/prepare`
+//! is named (after apalis's, whose tables they add to), runs COMMAND with `DATABASE_URL` set to the database, drops it, and exits as COMMAND did. `.ci/prepare`
 //! uses it to write the query data in `.sqlx`; by hand it gives a `psql` something to talk to.
 
 use std::ffi::OsString;
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, bail};
+use apalis_postgres::PostgresStorage;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testrun_postgres::{Options, join, throw_away_dir};
@@ -50,6 +51,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn migrate(folder: &Path, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
+    PostgresStorage::migrations().run(&mut database).await?;
     Ok(Migrator::new(folder).await?.run(&mut database).await?)
 }
 

@@ -41,7 +41,7 @@ use apalis_postgres::PostgresStorage;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{PgExecutor, PgPool};
 
 /// Our migrations; apalis brings its own.
@@ -65,7 +65,19 @@ pub fn pool(url: &SecretString, max_connections: u32, application: &str) -> sqlx
         .connect_lazy_with(options))
 }
 
-/// Brings the schema up to date: apalis's, then ours, which adds indexes to apalis's tables. Safe to run many times and at
+/// Listens to a channel of the pool's database, on a connection of its own: one of the pool's would be missing there for good.
+///
+/// # Errors
+/// If the database cannot be reached.
+pub async fn listener(db: &PgPool, channel: &str) -> sqlx::Result<PgListener> {
+    let options = db.connect_options().as_ref().clone();
+    let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let mut listener = PgListener::connect_with(&own).await?;
+    listener.listen(channel).await?;
+    Ok(listener)
+}
+
+/// Brings the schema up to date: apalis's, then ours, which adds to apalis's tables. Safe to run many times and at
 /// once; each migration is applied once.
 ///
 /// # Errors

@@ -16,4 +16,10 @@ impl Job for CreateScheduledRun {
     const QUEUE: &'static str = "create_scheduled_run";
     const CONCURRENCY: usize = 4;
     const TIMEOUT: Duration = Duration::from_secs(20);
+    const PROJECT_OF_ROW: &'static str =
+        "SELECT s.project_id FROM schedule_executions e JOIN schedules s ON s.id = e.schedule_id WHERE e.id = $1";
+
+    fn row_id(&self) -> Uuid {
+        self.execution_id
+    }
 }

@@ -14,6 +14,12 @@ pub struct DeliverWebhook {
 
 impl Job for DeliverWebhook {
     const QUEUE: &'static str = "deliver_webhook";
-    const CONCURRENCY: usize = 5;
+    const CONCURRENCY: usize = 10;
     const TIMEOUT: Duration = Duration::from_secs(20);
+    const PROJECT_OF_ROW: &'static str =
+        "SELECT w.project_id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = $1";
+
+    fn row_id(&self) -> Uuid {
+        self.delivery_id
+    }
 }

@@ -4,37 +4,52 @@
 //! Its handler reads the row, does what is due and is done. Only this module and the workers' registration list know
 //! that the queue is apalis; `docs/architecture.md` says what was measured and why it is used this way.
 
+mod answer;
+mod backend;
+mod claim;
 mod create_scheduled_run;
 mod deliver_webhook;
 mod finalise_run;
+mod finish;
+mod hands;
+mod intake;
+mod listen;
 mod queue;
 mod refresh_run;
+mod rescue;
 mod runner;
 mod send_email;
-mod storage;
 pub mod sweep;
+mod worker;
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 pub use create_scheduled_run::CreateScheduledRun;
 pub use deliver_webhook::DeliverWebhook;
 pub use finalise_run::FinaliseRun;
 pub use queue::{DeadJob, QueueDepth, dead, depth, prune, ring, ring_at};
 pub use refresh_run::RefreshRun;
-pub use runner::{HEARTBEAT, MISSED_HEARTBEATS, Queue, run};
+pub use rescue::{HEARTBEAT, MISSED_HEARTBEATS};
+pub use runner::{Queue, run};
 pub use send_email::SendEmail;
 
-/// A kind of job: its queue, how many run at once in a process, and how long one may take.
-pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+/// A kind of job: its queue, how many run at once in a process, how long one may take, and whose it is.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The queue's name; it never changes, since rows carry it.
     const QUEUE: &'static str;
-    /// How many of them a process runs at once.
+    /// How many of them a process runs at once. One project gets at most half of it.
     const CONCURRENCY: usize;
     /// How long one may take. Below the 25 s that a stopping process waits.
     const TIMEOUT: Duration;
+    /// The query for the project of the row `$1`. Projects take turns, so each job has to be known by its own.
+    const PROJECT_OF_ROW: &'static str;
+
+    /// The one row that the job is about.
+    fn row_id(&self) -> Uuid;
 }
 
 /// How a job ended. "Again later" is a due time on the handler's own row, and a new doorbell.

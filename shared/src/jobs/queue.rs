@@ -3,11 +3,13 @@
 //! Its SQL is checked by tests only: the table is another library's, and its migrations run beside ours.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgExecutor};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor};
 use ulid::Ulid;
+use uuid::Uuid;
 
 use super::Job;
 use crate::error::Result;
+use crate::telemetry::trace;
 
 /// Finished jobs are kept this long, in hours.
 const KEEP_DONE_HOURS: i32 = 24;
@@ -19,7 +21,7 @@ const KEEP_DEAD_HOURS: i32 = 14 * 24;
 /// # Errors
 /// If the database fails.
 pub async fn ring<J: Job>(conn: &mut PgConnection, job: &J) -> Result<()> {
-    insert(conn, J::QUEUE, &payload(job), 0, 0.0).await.map_err(Into::into)
+    insert(conn, job, None).await
 }
 
 /// Rings at a later time.
@@ -27,47 +29,36 @@ pub async fn ring<J: Job>(conn: &mut PgConnection, job: &J) -> Result<()> {
 /// # Errors
 /// If the database fails.
 pub async fn ring_at<J: Job>(conn: &mut PgConnection, job: &J, at: DateTime<Utc>) -> Result<()> {
-    sqlx::query(
-        "-- jobs.ring_at
-         INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
-         VALUES ($1, $2, $3, 'Pending', 0, 1, $4, 0)",
-    )
-    .bind(Ulid::generate().to_string())
-    .bind(J::QUEUE)
-    .bind(payload(job))
-    .bind(at)
-    .execute(conn)
-    .await?;
-    Ok(())
+    insert(conn, job, Some(at)).await
 }
 
-/// Inserts a job that was started `attempts` times before, to run after `delay_seconds` by the database's clock.
+/// The job carries the project of the row that it names, and the trace in which it was rung for.
 ///
 /// Not apalis's own `push_tasks`: that takes the time from the caller's clock and cuts it to whole seconds.
-pub(super) async fn insert(
-    db: impl PgExecutor<'_>,
-    queue: &str,
-    payload: &[u8],
-    attempts: i32,
-    delay_seconds: f64,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "-- jobs.insert
-         INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
-         VALUES ($1, $2, $3, 'Pending', $4, 1, now() + make_interval(secs => $5), 0)",
-    )
-    .bind(Ulid::generate().to_string())
-    .bind(queue)
-    .bind(payload)
-    .bind(attempts)
-    .bind(delay_seconds)
-    .execute(db)
-    .await
-    .map(|_| ())
-}
-
-fn payload<J: Job>(job: &J) -> Vec<u8> {
-    serde_json::to_vec(job).unwrap_or_else(|error| unreachable!("a struct of ids is always JSON: {error}"))
+async fn insert<J: Job>(conn: &mut PgConnection, job: &J, at: Option<DateTime<Utc>>) -> Result<()> {
+    let payload =
+        serde_json::to_vec(job).unwrap_or_else(|error| unreachable!("a struct of ids is always JSON: {error}"));
+    let statement = format!(
+        "-- jobs.ring
+         INSERT INTO apalis.jobs
+             (id, job_type, job, status, attempts, max_attempts, run_at, is_scheduled, priority, metadata, project_id)
+         SELECT $2, $3, $4, 'Pending', 0, 1, coalesce($5, now()), coalesce($5 > now(), FALSE), 0,
+             CASE WHEN $6::text IS NOT NULL THEN hstore($7::text, $6) END, coalesce(({}), $8)",
+        J::PROJECT_OF_ROW
+    );
+    // A constant of the program, put together from constants.
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(job.row_id())
+        .bind(Ulid::generate().to_string())
+        .bind(J::QUEUE)
+        .bind(payload)
+        .bind(at)
+        .bind(trace::current().map(|trace| trace.to_string()))
+        .bind(trace::TRACEPARENT)
+        .bind(Uuid::nil())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// How a queue stands.

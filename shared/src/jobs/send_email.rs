@@ -14,6 +14,12 @@ pub struct SendEmail {
 
 impl Job for SendEmail {
     const QUEUE: &'static str = "send_email";
-    const CONCURRENCY: usize = 5;
+    const CONCURRENCY: usize = 10;
     const TIMEOUT: Duration = Duration::from_secs(20);
+    const PROJECT_OF_ROW: &'static str =
+        "SELECT r.project_id FROM notifications n JOIN test_runs r ON r.id = n.test_run_id WHERE n.id = $1";
+
+    fn row_id(&self) -> Uuid {
+        self.notification_id
+    }
 }

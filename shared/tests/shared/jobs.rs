@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use testrun_shared::db;
 use testrun_shared::jobs::{self, Job, QueueDepth, ring, ring_at};
+use uuid::Uuid;
 
 use crate::world::World;
 
@@ -19,6 +20,11 @@ impl Job for Note {
     const QUEUE: &'static str = "note";
     const CONCURRENCY: usize = 1;
     const TIMEOUT: Duration = Duration::from_secs(1);
+    const PROJECT_OF_ROW: &'static str = "SELECT $1::uuid";
+
+    fn row_id(&self) -> Uuid {
+        Uuid::nil()
+    }
 }
 
 async fn depth(w: &World) -> anyhow::Result<QueueDepth> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use test_support::until;
 use testrun_shared::jobs::{self, Job, JobOutcome, Queue};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use crate::workers::{
     Does, Runner, ShortTask, Task, act, held_back, next, reporting, ring_all, task, until_dead, until_jobs_are, work,
@@ -203,6 +204,11 @@ async fn a_handler_that_could_outlive_the_shutdown_is_refused() -> anyhow::Resul
         const QUEUE: &'static str = "endless";
         const CONCURRENCY: usize = 1;
         const TIMEOUT: Duration = Duration::from_secs(25);
+        const PROJECT_OF_ROW: &'static str = Task::PROJECT_OF_ROW;
+
+        fn row_id(&self) -> Uuid {
+            Uuid::nil()
+        }
     }
     let w = World::new().await?;
     let queue = || Queue::of(|_: Endless| async { Ok(JobOutcome::Done) });

@@ -12,6 +12,7 @@ use testrun_shared::ops::Readiness;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::world::{SOON, World};
 
@@ -20,6 +21,8 @@ pub(crate) struct Task {
     pub(crate) number: u32,
     #[serde(default)]
     pub(crate) does: Does,
+    #[serde(default)]
+    pub(crate) project: Uuid,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -36,6 +39,11 @@ impl Job for Task {
     const QUEUE: &'static str = "task";
     const CONCURRENCY: usize = 6;
     const TIMEOUT: Duration = Duration::from_secs(5);
+    const PROJECT_OF_ROW: &'static str = "SELECT $1::uuid";
+
+    fn row_id(&self) -> Uuid {
+        self.project
+    }
 }
 
 /// The same queue, for handlers that are to be caught hanging.
@@ -46,6 +54,11 @@ impl Job for ShortTask {
     const QUEUE: &'static str = Task::QUEUE;
     const CONCURRENCY: usize = Task::CONCURRENCY;
     const TIMEOUT: Duration = Duration::from_millis(200);
+    const PROJECT_OF_ROW: &'static str = Task::PROJECT_OF_ROW;
+
+    fn row_id(&self) -> Uuid {
+        self.0.row_id()
+    }
 }
 
 pub(crate) async fn act(task: Task) -> anyhow::Result<JobOutcome> {
@@ -85,8 +98,9 @@ pub(crate) async fn ring_all(w: &World, tasks: &[Task]) -> anyhow::Result<()> {
     Ok(tx.commit().await?)
 }
 
+/// A task of a project of its own: none waits for its project's share of the slots.
 pub(crate) fn task(number: u32, does: Does) -> Task {
-    Task { number, does }
+    Task { number, does, project: Uuid::from_u128(number.into()) }
 }
 
 pub(crate) fn work(numbers: std::ops::Range<u32>) -> Vec<Task> {

@@ -49,7 +49,7 @@ pub(super) struct Wanted<'a> {
 /// most as many of them as there are slots, from the one that had the last turn. Of each, as many jobs are locked as it
 /// may get, and those are taken that leave their project with the fewest slots, as long as it then holds no more than are
 /// left free (see [`super::hands::Hands::has_room_for`]). The ids of the jobs go through an array, so that whatever the
-/// planner believes of the table, it finds them by primary key.
+/// planner believes of the table, it finds them by primary key; `OFFSET 0` has each step made once.
 ///
 /// A worker that missed its heartbeats claims nothing: others would take it for lost at once.
 pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::Result<Vec<Claimed>> {
@@ -59,25 +59,25 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
         "-- jobs.claim
          WITH RECURSIVE lowest AS MATERIALIZED (
              SELECT j.project_id FROM apalis.jobs j
-             WHERE j.job_type = $1 AND j.status = 'Pending' AND NOT j.is_scheduled
+             WHERE j.waits_in = $1 AND NOT j.is_scheduled
              ORDER BY j.project_id LIMIT 1
          ),
          turn (project_id, first, place) AS (
              SELECT begin.project_id, begin.project_id, 1
              FROM (SELECT coalesce(
                  (SELECT j.project_id FROM apalis.jobs j
-                  WHERE j.job_type = $1 AND j.status = 'Pending' AND NOT j.is_scheduled AND j.project_id > $3
+                  WHERE j.waits_in = $1 AND NOT j.is_scheduled AND j.project_id > $3
                   ORDER BY j.project_id LIMIT 1),
-                 (SELECT l.project_id FROM lowest l)) AS project_id) AS begin
+                 (SELECT l.project_id FROM lowest l)) AS project_id OFFSET 0) AS begin
              WHERE begin.project_id IS NOT NULL
                  AND EXISTS (SELECT 1 FROM apalis.workers w WHERE w.id = $2 AND w.last_seen > now() - make_interval(secs => $8))
              UNION ALL
              SELECT next.project_id, t.first, t.place + 1
              FROM turn t CROSS JOIN LATERAL (SELECT coalesce(
                  (SELECT j.project_id FROM apalis.jobs j
-                  WHERE j.job_type = $1 AND j.status = 'Pending' AND NOT j.is_scheduled AND j.project_id > t.project_id
+                  WHERE j.waits_in = $1 AND NOT j.is_scheduled AND j.project_id > t.project_id
                   ORDER BY j.project_id LIMIT 1),
-                 (SELECT l.project_id FROM lowest l)) AS project_id) AS next
+                 (SELECT l.project_id FROM lowest l)) AS project_id OFFSET 0) AS next
              WHERE t.place < $5 AND next.project_id <> t.first
          ),
          share AS MATERIALIZED (
@@ -93,7 +93,7 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
                  s.running + row_number() OVER (PARTITION BY s.project_id ORDER BY oldest.run_at) AS would_hold
              FROM share s CROSS JOIN LATERAL (
                  SELECT j.id, j.run_at FROM apalis.jobs j
-                 WHERE j.job_type = $1 AND j.status = 'Pending' AND NOT j.is_scheduled
+                 WHERE j.waits_in = $1 AND NOT j.is_scheduled
                      AND j.project_id = s.project_id AND j.run_at <= now()
                  ORDER BY j.run_at
                  LIMIT s.quota
@@ -157,7 +157,7 @@ pub(super) async fn ripen(db: impl PgExecutor<'_>, queue: &str) -> sqlx::Result<
              UPDATE apalis.jobs SET is_scheduled = FALSE
              WHERE id = ANY (ARRAY(
                  SELECT id FROM apalis.jobs
-                 WHERE job_type = $1 AND status = 'Pending' AND is_scheduled AND run_at <= now()
+                 WHERE waits_in = $1 AND is_scheduled AND run_at <= now()
                  ORDER BY run_at
                  LIMIT $2
                  FOR UPDATE SKIP LOCKED
@@ -166,7 +166,7 @@ pub(super) async fn ripen(db: impl PgExecutor<'_>, queue: &str) -> sqlx::Result<
          )
          SELECT (SELECT count(*) FROM ripe) = $2 AS is_unfinished,
              (SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 FROM apalis.jobs
-              WHERE job_type = $1 AND status = 'Pending' AND is_scheduled AND run_at > now()) AS next_seconds",
+              WHERE waits_in = $1 AND is_scheduled AND run_at > now()) AS next_seconds",
     )
     .bind(queue)
     .bind(RIPE_AT_ONCE)

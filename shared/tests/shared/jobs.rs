@@ -9,6 +9,7 @@ use testrun_shared::db;
 use testrun_shared::jobs::{self, Job, QueueDepth, ring, ring_at};
 use uuid::Uuid;
 
+use crate::sweep::one_of_each;
 use crate::world::World;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +49,17 @@ async fn nobody_hears_a_ring_whose_transaction_rolls_back() -> anyhow::Result<()
     assert!(w.jobs("note").await?.is_empty(), "nor before it commits");
     tx.commit().await?;
     assert_eq!(w.jobs("note").await?, [json!({"number": 3})]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_kind_of_job_carries_the_project_of_its_row() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let queues = one_of_each(&w).await?.len();
+    let rung: Vec<(String, Uuid)> =
+        sqlx::query_as("SELECT DISTINCT job_type, project_id FROM apalis.jobs").fetch_all(&w.db).await?;
+    assert_eq!(rung.len(), queues, "{rung:?}");
+    assert!(rung.iter().all(|(_, project_id)| *project_id == w.tenant.project_id), "{rung:?}");
     Ok(())
 }
 

@@ -1,15 +1,20 @@
 //! Workers whose connections, database or process go away.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool};
 use test_support::until;
 use testrun_shared::db;
-use testrun_shared::jobs::run;
+use testrun_shared::jobs::{Job, JobOutcome, Queue, ring, run};
 use testrun_shared::ops::Readiness;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::workers::{Runner, held_back, next, reporting, ring_all, until_jobs_are, work};
+use crate::workers::{Runner, Task, held_back, next, reporting, ring_all, until_jobs_are, work};
 use crate::world::{SOON, World};
 
 /// Ends every connection of an application, and returns how many there were.
@@ -21,6 +26,37 @@ async fn terminate(w: &World, application: &str) -> sqlx::Result<i64> {
     .bind(application)
     .fetch_one(&w.db)
     .await
+}
+
+/// A database that can be reached by nobody.
+struct Outage {
+    server: PgConnection,
+    name: String,
+}
+
+impl Outage {
+    /// Returns once `pool` has noticed.
+    async fn begin(w: &World, pool: &PgPool) -> anyhow::Result<Self> {
+        let options: PgConnectOptions = w.database.url.parse()?;
+        let name = options.get_database().context("no database in the URL")?.to_owned();
+        let mut server = PgConnection::connect_with(&options.database("postgres")).await?;
+        server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))).await?;
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        server.execute(AssertSqlSafe(cut)).await?;
+        until("the database to be away", SOON, || async {
+            Ok(sqlx::query("SELECT 1").execute(pool).await.is_err().then_some(()))
+        })
+        .await?;
+        let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
+        let connections: i64 = sqlx::query_scalar(AssertSqlSafe(connected)).fetch_one(&mut server).await?;
+        assert_eq!(connections, 0);
+        Ok(Self { server, name })
+    }
+
+    async fn end(mut self) -> sqlx::Result<()> {
+        let allow = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
+        self.server.execute(AssertSqlSafe(allow)).await.map(|_| ())
+    }
 }
 
 #[tokio::test]
@@ -53,25 +89,80 @@ async fn a_worker_survives_a_database_that_is_away() -> anyhow::Result<()> {
     assert_eq!(next(&mut answered).await?, 0);
     until("a heartbeat", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
 
-    let options: PgConnectOptions = w.database.url.parse()?;
-    let name = options.get_database().context("no database in the URL")?.to_owned();
-    let mut server = PgConnection::connect_with(&options.database("postgres")).await?;
-    server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))).await?;
-    let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-    server.execute(AssertSqlSafe(cut)).await?;
-    let refused = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
-    until("the database to be away", SOON, || async {
-        Ok(sqlx::query("SELECT 1").execute(&pool).await.is_err().then_some(()))
-    })
-    .await?;
-    let connections: i64 = sqlx::query_scalar(AssertSqlSafe(refused)).fetch_one(&mut server).await?;
-    assert_eq!(connections, 0);
+    let outage = Outage::begin(&w, &pool).await?;
     assert!(!runner.ended.is_finished());
-    server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))).await?;
+    outage.end().await?;
 
     ring_all(&w, &work(1..2)).await?;
     assert_eq!(next(&mut answered).await?, 1);
     runner.stop().await
+}
+
+#[tokio::test]
+async fn a_job_that_ends_while_the_database_is_away_is_done_once_it_is_back() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let (queue, mut begun, permits) = held_back();
+    let pool = db::pool(&w.database.url.clone().into(), 5, "outage")?;
+    let runner = Runner::start(&pool, queue);
+    ring_all(&w, &work(0..1)).await?;
+    assert_eq!(next(&mut begun).await?, 0);
+    let outage = Outage::begin(&w, &pool).await?;
+    permits.add_permits(1);
+    until("the handler to end", SOON, || async { Ok((permits.available_permits() == 0).then_some(())) }).await?;
+    runner.shutdown.cancel();
+    outage.end().await?;
+    runner.stop().await?;
+    let done: (String, i32) = sqlx::query_as("SELECT status, attempts FROM apalis.jobs").fetch_one(&w.db).await?;
+    assert_eq!(done, ("Done".to_owned(), 1));
+    assert!(begun.try_recv().is_err(), "it was started twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_connection_listens_for_all_queues_and_is_replaced_when_it_breaks() -> anyhow::Result<()> {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Other;
+    impl Job for Other {
+        const QUEUE: &'static str = "other";
+        const CONCURRENCY: usize = 1;
+        const TIMEOUT: Duration = Duration::from_secs(1);
+        const PROJECT_OF_ROW: &'static str = Task::PROJECT_OF_ROW;
+
+        fn row_id(&self) -> Uuid {
+            Uuid::nil()
+        }
+    }
+    let w = World::new().await?;
+    let pool = db::pool(&w.database.url.clone().into(), 5, "listening")?;
+    let (tasks, mut answered) = reporting();
+    let (sender, mut others) = mpsc::unbounded_channel();
+    let other = Queue::of(move |_: Other| {
+        let sent = sender.send(());
+        async move { Ok(sent.map(|()| JobOutcome::Done)?) }
+    });
+    let shutdown = CancellationToken::new();
+    let ended = tokio::spawn(run(pool, vec![tasks, other], Readiness::default(), shutdown.clone()));
+    let listening = || async {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+        let pids: Vec<i32> = sqlx::query_scalar(sql).fetch_all(&w.db).await?;
+        Ok(Some(pids).filter(|pids| !pids.is_empty()))
+    };
+    let first = until("somebody to listen", SOON, listening).await?;
+    for round in 0..2 {
+        ring_all(&w, &work(round..round + 1)).await?;
+        ring(&mut *w.db.acquire().await?, &Other).await?;
+        assert_eq!(next(&mut answered).await?, round);
+        tokio::time::timeout(SOON, others.recv()).await?.context("no handler")?;
+        let now = until("somebody to listen", SOON, listening).await?;
+        assert_eq!(now.len(), 1, "one connection is enough");
+        if round == 0 {
+            sqlx::query("SELECT pg_terminate_backend($1)").bind(now[0]).execute(&w.db).await?;
+            let next = || async { Ok(listening().await?.filter(|pids| *pids != first)) };
+            until("another connection to listen", SOON, next).await?;
+        }
+    }
+    shutdown.cancel();
+    ended.await?
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn waiting(w: &World) -> sqlx::Result<BTreeMap<&'static str, Vec<Value>>> 
 }
 
 /// A row for each kind of job, due and just rung for. Returns the jobs that they wait for.
-async fn one_of_each(w: &World) -> anyhow::Result<BTreeMap<&'static str, Vec<Value>>> {
+pub(crate) async fn one_of_each(w: &World) -> anyhow::Result<BTreeMap<&'static str, Vec<Value>>> {
     let (running, over) = (w.started(1).await?, w.pending(1, json!({})).await?);
     test_runs::cancel(&w.db, &w.tenant.caller, over.id).await?;
     let mails =

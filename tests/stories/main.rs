@@ -15,9 +15,12 @@ mod retries;
 mod schedule_chaos;
 mod scheduled_run;
 mod scheduler_outage;
+#[path = "../service_chaos/mod.rs"]
+mod service_chaos;
 mod settings;
 mod setup;
 mod standalone;
+mod under_fire;
 mod worker_crash;
 mod world;
 mod wrong_clocks;

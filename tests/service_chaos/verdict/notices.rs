@@ -73,7 +73,8 @@ async fn stories(verdict: &mut Verdict, pool: &PgPool, book: &Book) -> anyhow::R
         wrong.push(format!("events of {} runs, there are {}", told.len(), book.runs.len()));
     }
     verdict.check("runs have one event of each kind, in order", told.len(), wrong);
-    let sql = "SELECT data ->> 'item_id' FROM events WHERE type = 'item.finished' GROUP BY 1 HAVING count(*) > 1";
+    let sql =
+        "SELECT data ->> 'test_run_item_id' FROM events WHERE type = 'item.finished' GROUP BY 1 HAVING count(*) > 1";
     let twice: Vec<Option<String>> = sqlx::query_scalar(sql).fetch_all(pool).await?;
     let twice = twice.into_iter().map(|item| format!("item {item:?} was told twice")).collect();
     verdict.check("items are told to be finished once", book.runs.values().map(|run| run.items.len()).sum(), twice);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sqlx::PgPool;
+use testrun_shared::db;
 use uuid::Uuid;
 
 use super::Verdict;
@@ -26,7 +27,7 @@ pub(super) async fn judge(verdict: &mut Verdict, pool: &PgPool, book: &Book, cli
     results(verdict, book, client).await?;
     rows(verdict, pool, book).await?;
     test_cases(verdict, pool, book).await?;
-    counts(verdict, pool).await?;
+    invariants(verdict, pool).await;
     Ok(())
 }
 
@@ -181,18 +182,15 @@ async fn test_cases(verdict: &mut Verdict, pool: &PgPool, book: &Book) -> anyhow
     Ok(())
 }
 
-/// A run's figures are those of its items.
-async fn counts(verdict: &mut Verdict, pool: &PgPool) -> anyhow::Result<()> {
-    let sql =
-        "SELECT r.id, (r.total_tests, r.passed_tests, r.failed_tests, r.skipped_tests, r.no_run_tests) IS DISTINCT FROM
-                   (count(i.id)::int, count(*) FILTER (WHERE i.status = 'passed')::int,
-                    count(*) FILTER (WHERE i.status = 'failed')::int, count(*) FILTER (WHERE i.status = 'skipped')::int,
-                    count(*) FILTER (WHERE i.status = 'no_run')::int)
-               FROM test_runs r LEFT JOIN test_run_items i ON i.test_run_id = r.id
-               GROUP BY r.id";
-    let compared: Vec<(Uuid, bool)> = sqlx::query_as(sql).fetch_all(pool).await?;
-    let wrong = compared.iter().filter(|(_, differs)| *differs);
-    let wrong = wrong.map(|(run, _)| format!("run {run} does not have the figures of its items")).collect();
-    verdict.check("runs have the figures of their items", compared.len(), wrong);
-    Ok(())
+/// What the service itself checks while it works, here of everything.
+async fn invariants(verdict: &mut Verdict, pool: &PgPool) {
+    let findings = match db::invariants::check(pool, None).await {
+        Ok(findings) => findings,
+        Err(error) => return verdict.check("invariants are checked", 0, vec![error.to_string()]),
+    };
+    for finding in findings {
+        let violations =
+            (finding.violations > 0).then(|| format!("{} rows: {:?}", finding.violations, finding.examples));
+        verdict.check(finding.check, 0, violations.into_iter().collect());
+    }
 }

@@ -41,6 +41,12 @@ impl Client {
         Self { token: token.map(str::to_owned), ..self.clone() }
     }
 
+    /// Another server with the same token.
+    #[must_use]
+    pub fn at(&self, base_url: &str) -> Self {
+        Self { base_url: base_url.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
     /// Sends a request to a path such as `/api/v1/test-runs`.
     ///
     /// # Errors

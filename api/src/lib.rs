@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use axum::http::HeaderValue;
 use clap::Parser;
 use testrun_shared::config::{DatabaseConfig, LogConfig};
-use testrun_shared::{db, ops};
+use testrun_shared::{db, ops, systemd};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -104,7 +104,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("TESTRUN_LISTEN: cannot listen on {}", config.listen))?;
-    serve(config, listener, ops::Readiness::default(), shutdown).await
+    let readiness = ops::Readiness::default();
+    // Before systemd asks: a service that has not reached its database is not ready.
+    ops::expect_database(&readiness);
+    let serving = Box::pin(serve(config, listener, readiness.clone(), shutdown.clone()));
+    systemd::notified(serving, readiness, shutdown).await
 }
 
 /// Like [`run`], on a socket that the caller opened, and telling the caller whether it is ready.
@@ -122,6 +126,7 @@ pub async fn serve(
     let db = db::pool(&config.database.database_url, config.database.database_connections, "testrun-api")
         .context("DATABASE_URL: not a PostgreSQL URL")?;
     db::ensure_migrated(&db).await?;
+    db::server::warn_if_short_of_connections(&db).await?;
     let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
     let state = AppState {
         rate_limit: RateLimit::new(config.limits.rate_limit),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
-use testrun_shared::{db, ops};
+use testrun_shared::{db, ops, systemd};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::maintenance::check_invariants;
@@ -58,11 +58,14 @@ pub struct Config {
 /// If a setting is wrong, an address is taken, or the database cannot be reached or is not migrated.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
-    let Some(listen) = config.admin.admin_listen else { return tick(config, readiness, shutdown).await };
     // Before anybody can ask: a scheduler that has not ticked is not ready.
     tick::expect(&readiness, "fire", FIRE);
+    let listen = config.admin.admin_listen;
+    let ticking = Box::pin(tick(config, readiness.clone(), shutdown.clone()));
+    let ticking = systemd::notified(ticking, readiness.clone(), shutdown.clone());
+    let Some(listen) = listen else { return ticking.await };
     tokio::select! {
-        outcome = tick(config, readiness.clone(), shutdown.clone()) => outcome,
+        outcome = ticking => outcome,
         // It ends well only once it is told to stop, and then the work is what is waited for.
         Err(error) = ops::serve(listen, readiness, shutdown) => Err(error),
     }
@@ -77,6 +80,7 @@ pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: Cancellat
     let db = db::pool(&config.database.database_url, config.database.database_connections, "testrun-scheduler")
         .context("DATABASE_URL: not a PostgreSQL URL")?;
     db::ensure_migrated(&db).await?;
+    db::server::warn_if_short_of_connections(&db).await?;
     let limit = Duration::from_secs(config.run_inactivity_limit);
     tokio::join!(
         every("fire", FIRE, &readiness, &shutdown, || Box::pin(tick::fire_due(&db))),

@@ -12,6 +12,7 @@ pub mod error;
 pub mod jobs;
 pub mod ops;
 pub mod report;
+pub mod systemd;
 pub mod telemetry;
 pub mod text;
 

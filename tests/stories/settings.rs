@@ -1,9 +1,14 @@
 //! A bad setting stops the start, and the message names the variable.
 
+use std::process::Stdio;
+
+use anyhow::Context as _;
 use test_support::Database;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 
-use crate::programs::output;
+use crate::programs::{command, output};
+use crate::world::PATIENCE;
 
 /// Where nobody answers; what is refused is refused before anybody is asked.
 const NOWHERE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
@@ -14,6 +19,12 @@ async fn values_that_make_no_sense_are_refused() -> anyhow::Result<()> {
         ("testrun-worker", "TESTRUN_QUEUES", "nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
         ("testrun-worker", "TESTRUN_QUEUES", "send_email,nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
         ("testrun-worker", "TESTRUN_CONCURRENCY", "0", ["--concurrency", "'0'", "1..=500"]),
+        (
+            "testrun-worker",
+            "TESTRUN_DATABASE_CONNECTIONS",
+            "6",
+            ["TESTRUN_DATABASE_CONNECTIONS", "5 queues", "at least 7"],
+        ),
         ("testrun-worker", "TESTRUN_PUBLIC_URL", "nonsense", ["--public-url", "'nonsense'", "URL"]),
         ("testrun-worker", "SMTP_URL", "mail.example.com", ["SMTP_URL", "mail server", "URL"]),
         ("testrun-worker", "MAIL_FROM", "nobody at all", ["--mail-from", "'nobody at all'", ""]),
@@ -67,6 +78,26 @@ async fn addresses_that_are_taken_are_refused() -> anyhow::Result<()> {
     ] {
         is_refused(program, &[url, (variable, &address)], &[], &[variable, &address]).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pool_that_is_larger_than_the_server_allows_is_told_of() -> anyhow::Result<()> {
+    let database = Database::new().await?;
+    let mut command = command("testrun-scheduler").await?;
+    command.envs([("DATABASE_URL", database.url.as_str()), ("TESTRUN_DATABASE_CONNECTIONS", "1000")]);
+    let mut scheduler = command.stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(scheduler.stderr.take().context("no log")?).lines();
+    let warning = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let line = lines.next_line().await?.context("it ended without a warning")?;
+            if line.contains("TESTRUN_DATABASE_CONNECTIONS") {
+                return anyhow::Ok(line);
+            }
+        }
+    });
+    let warning = warning.await??;
+    assert!(warning.contains("WARN") && warning.contains("wanted=1000"), "{warning}");
     Ok(())
 }
 

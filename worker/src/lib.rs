@@ -14,7 +14,7 @@ use clap::Parser;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
-use testrun_shared::{db, jobs, ops};
+use testrun_shared::{db, jobs, ops, systemd};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -108,11 +108,14 @@ impl MailConfig {
 /// If a setting is wrong, an address is taken, or the database cannot be reached or is not migrated.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = ops::Readiness::default();
-    let Some(listen) = config.admin.admin_listen else { return work(config, readiness, shutdown).await };
     // Before anybody can ask: a worker that has not reached its database is not ready.
     ops::expect_database(&readiness);
+    let listen = config.admin.admin_listen;
+    let working = Box::pin(work(config, readiness.clone(), shutdown.clone()));
+    let working = systemd::notified(working, readiness.clone(), shutdown.clone());
+    let Some(listen) = listen else { return working.await };
     tokio::select! {
-        outcome = work(config, readiness.clone(), shutdown.clone()) => outcome,
+        outcome = working => outcome,
         // It ends well only once it is told to stop, and then the work is what is waited for.
         Err(error) = ops::serve(listen, readiness, shutdown) => Err(error),
     }
@@ -136,10 +139,20 @@ pub async fn work(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         webhooks: WebhookClient::new(config.webhooks.webhook_allow_cidrs.unwrap_or_default(), TIMEOUT)?,
     });
     let queues = app::queues(&context, &config.queues, config.concurrency.map(usize::from))?;
+    let enough = u32::try_from(queues.len())?.saturating_add(2);
+    anyhow::ensure!(
+        config.database.database_connections >= enough,
+        "TESTRUN_DATABASE_CONNECTIONS: {} queues need at least {enough}, since each holds one connection to listen",
+        queues.len(),
+    );
     db::ensure_migrated(&db).await?;
+    db::server::warn_if_short_of_connections(&db).await?;
 
-    let watch = tokio::spawn(ops::watch_database(db.clone(), readiness.clone(), shutdown.clone()));
-    jobs::run(db, queues, readiness, shutdown).await?;
-    watch.await?;
+    let watch = ops::watch_database(db.clone(), readiness.clone(), shutdown.clone());
+    // The queues come first: it is they who say what the service has to wait for before it is ready.
+    tokio::try_join!(jobs::run(db, queues, readiness, shutdown), async {
+        watch.await;
+        Ok(())
+    })?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use testrun_postgres::{Options, Server};
 use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
 use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
 use testrun_shared::ops::Readiness;
-use testrun_shared::{db, telemetry};
+use testrun_shared::{db, systemd, telemetry};
 use testrun_worker::{AllowList, MailConfig, WebhookConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -177,7 +177,7 @@ async fn serve(
             ready.write(path).with_context(|| format!("--ready-file: cannot write {}", path.display()))?;
         }
     }
-    join(services, shutdown).await
+    systemd::notified(join(services, shutdown), readiness, shutdown.clone()).await
 }
 
 /// The URL of the caller's database, or of ours, which is made if it is missing.

@@ -18,6 +18,7 @@ pub mod run_refreshes;
 pub mod schedule_executions;
 pub mod schedules;
 pub mod script_results;
+pub mod server;
 mod source;
 pub mod test_cases;
 pub mod test_run_items;

@@ -1,6 +1,7 @@
 //! `testrun`: everything in one process on a PostgreSQL of its own, and the commands that set a database up.
 
 mod admin;
+mod health;
 mod migrate;
 mod screen;
 mod seed;
@@ -29,6 +30,8 @@ enum Command {
     Migrate(migrate::Config),
     /// Create projects, users and API tokens
     Admin(admin::Config),
+    /// Ask a service whether it is ready; exit with 1 if it is not
+    Health(health::Config),
 }
 
 fn command() -> clap::Command {
@@ -45,5 +48,6 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Up(config)) => Box::pin(up::run(*config)).await,
         Some(Command::Migrate(config)) => migrate::run(&config).await,
         Some(Command::Admin(config)) => admin::run(config).await,
+        Some(Command::Health(config)) => health::run(config).await,
     }
 }

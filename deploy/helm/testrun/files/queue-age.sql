@@ -1,0 +1,4 @@
+-- Seconds that the oldest job which is due has waited for a worker.
+SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0)::float8
+FROM apalis.jobs
+WHERE status = 'Pending' AND run_at <= now()

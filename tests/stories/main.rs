@@ -23,6 +23,7 @@ mod setup;
 mod standalone;
 mod systemd;
 mod under_fire;
+mod webhook_mails;
 mod worker_crash;
 mod world;
 mod wrong_clocks;

@@ -11,7 +11,7 @@ use crate::db::notifications::ClaimedNotification;
 use crate::db::webhook_deliveries::ClaimedDelivery;
 use crate::domain::webhook::{DisabledReason, Webhook, WebhookDeliveryAttempt};
 use crate::error::Result;
-use crate::jobs::{DeliverWebhook, SendEmail, ring_at};
+use crate::jobs::{DeliverWebhook, SendEmail, ring, ring_at};
 
 /// Pauses between the attempts of a mail: a mail server's bad hour is survived, a bad day mostly.
 const MAIL_PAUSES: &[Duration] = &[
@@ -75,7 +75,7 @@ pub async fn delivery_accepted(
 /// Notes that a webhook's receiver did not accept a delivery.
 ///
 /// It is tried again after its plan's pause, or after the longer one that the receiver asked for, until the plan's end. A
-/// receiver that is gone or failed for long disables the webhook.
+/// receiver that is gone or failed for long disables the webhook, of which its maker is told by mail.
 ///
 /// # Errors
 /// If the database fails.
@@ -109,6 +109,10 @@ pub async fn delivery_failed(
         webhook.disable(reason, now);
         db::webhooks::save(&mut *tx, &webhook).await?;
         on_disabled(&mut tx, &webhook).await?;
+        // Nobody asked for it, so somebody has to be told.
+        for notification_id in db::notifications::insert_webhook_disabled(&mut *tx, webhook.id).await? {
+            ring(&mut tx, &SendEmail { notification_id }).await?;
+        }
     }
     tx.commit().await?;
     Ok(())

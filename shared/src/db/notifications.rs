@@ -1,4 +1,4 @@
-//! Table `notifications`: one mail to one recipient about one ended run.
+//! Table `notifications`: one mail to one recipient about one ended run, or about one disablement of a webhook.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -33,13 +33,43 @@ pub async fn insert(
     .await
 }
 
+/// Inserts a row about a disabled webhook for its maker; or, if that one is no member of the project any more, for each of
+/// the project's admins. Returns the new ones' ids.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_webhook_disabled(db: impl PgExecutor<'_>, webhook_id: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- notifications.insert_webhook_disabled
+         WITH member AS (
+             SELECT w.id AS webhook_id, w.disabled_at, u.email, m.role, m.user_id = w.created_by AS is_maker
+             FROM webhooks w JOIN project_members m USING (project_id) JOIN users u ON u.id = m.user_id
+             WHERE w.id = $1 AND NOT w.is_enabled
+         )
+         INSERT INTO notifications (id, kind, webhook_id, webhook_disabled_at, recipient)
+         SELECT gen_random_uuid(), $2, webhook_id, disabled_at, email
+         FROM member
+         WHERE is_maker OR (role = 'admin' AND NOT EXISTS (SELECT 1 FROM member WHERE is_maker))
+         ON CONFLICT (webhook_id, webhook_disabled_at, recipient) DO NOTHING
+         RETURNING id",
+        webhook_id,
+        NotificationKind::WebhookDisabled as NotificationKind,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// A mail that was claimed for sending.
 #[derive(Debug, Clone)]
 pub struct ClaimedNotification {
     /// The row, which also makes the Message-ID.
     pub id: Uuid,
-    /// The run it is about.
-    pub test_run_id: Uuid,
+    /// The run it is about, if it is about one.
+    pub test_run_id: Option<Uuid>,
+    /// The webhook it is about otherwise.
+    pub webhook_id: Option<Uuid>,
+    /// When that was disabled.
+    pub webhook_disabled_at: Option<DateTime<Utc>>,
     /// What it is about.
     pub kind: NotificationKind,
     /// The address.
@@ -62,7 +92,8 @@ pub async fn claim(db: impl PgExecutor<'_>, id: Uuid, lease_seconds: f64) -> sql
          SET status = 'sending', attempt = attempt + 1, lease_until = now() + make_interval(secs => $2)
          WHERE id = $1
              AND ((status = 'pending' AND next_attempt_at <= now()) OR (status = 'sending' AND lease_until < now()))
-         RETURNING id, test_run_id, kind AS "kind: NotificationKind", recipient, attempt, created_at"#,
+         RETURNING id, test_run_id, webhook_id, webhook_disabled_at, kind AS "kind: NotificationKind", recipient, attempt,
+             created_at"#,
         id,
         lease_seconds,
     )

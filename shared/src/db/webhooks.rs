@@ -69,6 +69,17 @@ pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::R
         .await
 }
 
+/// The webhook with this id, for jobs.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Webhook>> {
+    sqlx::query_as(concat!("-- webhooks.find\nSELECT ", columns!(), " FROM webhooks WHERE id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
+}
+
 /// A page of the project's webhooks, newest first.
 ///
 /// # Errors

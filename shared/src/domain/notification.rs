@@ -1,4 +1,4 @@
-//! Mails about ended runs.
+//! Mails about ended runs, and about webhooks that are no longer sent to.
 
 use super::schedule::NotifySettings;
 use super::test_run::RunStatus;
@@ -11,6 +11,8 @@ text_enum! {
         Completion = "completion",
         /// A scheduled run ended with failed tests, or by an infrastructure failure.
         Failure = "failure",
+        /// A webhook was disabled: its receiver is gone, or failed for long.
+        WebhookDisabled = "webhook_disabled",
     }
 }
 

@@ -16,8 +16,8 @@ impl Job for SendEmail {
     const QUEUE: &'static str = "send_email";
     const CONCURRENCY: usize = 10;
     const TIMEOUT: Duration = Duration::from_secs(20);
-    const PROJECT_OF_ROW: &'static str =
-        "SELECT r.project_id FROM notifications n JOIN test_runs r ON r.id = n.test_run_id WHERE n.id = $1";
+    const PROJECT_OF_ROW: &'static str = "SELECT coalesce(r.project_id, w.project_id) FROM notifications n
+         LEFT JOIN test_runs r ON r.id = n.test_run_id LEFT JOIN webhooks w ON w.id = n.webhook_id WHERE n.id = $1";
 
     fn row_id(&self) -> Uuid {
         self.notification_id

@@ -52,10 +52,7 @@ impl Client {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base_url));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -67,6 +64,23 @@ impl Client {
             || Some(&bytes).filter(|bytes| !bytes.is_empty()).map(|bytes| String::from_utf8_lossy(bytes).into());
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| as_text().unwrap_or(Value::Null));
         Ok(Answer { status, headers, body })
+    }
+
+    /// Gets a path with these headers too, and returns as soon as the answer's head is there: for answers without an end.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<reqwest::Response> {
+        let request = self.request(Method::GET, path);
+        Ok(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await?)
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base_url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Gets a path.

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod database;
+pub mod event_stream;
 pub mod fleet;
 pub mod postgres;
 pub mod postgres_proxy;
@@ -13,6 +14,7 @@ pub mod wait;
 
 pub use client::Client;
 pub use database::{Database, Tenant};
+pub use event_stream::EventStream;
 pub use fleet::{Fleet, Member};
 pub use postgres::Postgres;
 pub use postgres_proxy::PostgresProxy;

@@ -116,7 +116,7 @@ impl WebhookReceiver {
     }
 }
 
-/// Does with the requests, in the order of their arrival, what the list says, and accepts all that follow.
+/// Does with the requests for each path, in the order of their arrival, what the list says, and accepts all that follow.
 pub fn script(replies: impl Into<Vec<Reply>>) -> impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static {
     let replies = replies.into();
     move |request| replies.get(request.number).copied().unwrap_or_default()

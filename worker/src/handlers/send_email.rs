@@ -17,11 +17,20 @@ use testrun_shared::{actions, db};
 
 use super::LEASE_SECONDS;
 use crate::context::Context;
-use crate::mail::{self, FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice, SendError};
+use crate::mail::{
+    self, FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice, SendError, WebhookNotice,
+};
 
 /// How many failed tests a mail names.
 const NAMED_FAILURES: i64 = 10;
 const RUN_GONE: &str = "the run is gone";
+const WEBHOOK_BACK: &str = "the webhook is enabled again or gone";
+
+/// What a mail tells.
+enum Notice {
+    Run(Box<RunNotice>),
+    Webhook(WebhookNotice),
+}
 
 pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result<JobOutcome> {
     let Some(claimed) = db::notifications::claim(&context.db, job.notification_id, LEASE_SECONDS).await? else {
@@ -41,9 +50,13 @@ pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result
     Ok(JobOutcome::Done)
 }
 
-async fn send(context: &Context, claimed: &ClaimedNotification, notice: &RunNotice) -> Result<(), SendError> {
-    let message_id = format!("<{}@{}>", claimed.id, context.mail_from.email.domain());
-    let message = mail::message(notice, &claimed.recipient, &context.mail_from, &message_id, claimed.created_at)?;
+async fn send(context: &Context, claimed: &ClaimedNotification, notice: &Notice) -> Result<(), SendError> {
+    let (to, from, date) = (&claimed.recipient, &context.mail_from, claimed.created_at);
+    let message_id = format!("<{}@{}>", claimed.id, from.email.domain());
+    let message = match notice {
+        Notice::Run(notice) => mail::message(notice, to, from, &message_id, date)?,
+        Notice::Webhook(notice) => mail::webhook_message(notice, to, from, &message_id, date)?,
+    };
     let message = traced(message, trace::current());
     let began = Instant::now();
     let sent = context.mailer.send(message).await;
@@ -72,8 +85,44 @@ async fn failed(context: &Context, claimed: &ClaimedNotification, error: &SendEr
 }
 
 /// The facts of the mail; or why there is none to send.
-async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Result<RunNotice, &'static str>> {
-    let Some(run) = db::test_runs::find(&context.db, claimed.test_run_id).await? else { return Ok(Err(RUN_GONE)) };
+async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Result<Notice, &'static str>> {
+    let kind = match claimed.kind {
+        NotificationKind::Completion => NoticeKind::Completion,
+        NotificationKind::Failure => NoticeKind::Failure,
+        NotificationKind::WebhookDisabled => {
+            return Ok(about_webhook(context, claimed).await?.map(Notice::Webhook).ok_or(WEBHOOK_BACK));
+        }
+    };
+    Ok(about_run(context, claimed, kind).await?.map(|notice| Notice::Run(Box::new(notice))))
+}
+
+async fn about_webhook(context: &Context, claimed: &ClaimedNotification) -> anyhow::Result<Option<WebhookNotice>> {
+    let Some(webhook_id) = claimed.webhook_id else { return Ok(None) };
+    let Some(webhook) = db::webhooks::find(&context.db, webhook_id).await? else { return Ok(None) };
+    let (Some(reason), Some(disabled_at)) = (webhook.disabled_reason, webhook.disabled_at) else { return Ok(None) };
+    if claimed.webhook_disabled_at != Some(disabled_at) {
+        return Ok(None);
+    }
+    let project = db::projects::find(&context.db, &webhook.project_id.to_string()).await?;
+    Ok(Some(WebhookNotice {
+        webhook_id,
+        project_name: project.map(|project| project.name).unwrap_or_default(),
+        url: webhook.url,
+        description: webhook.description,
+        reason,
+        disabled_at,
+        failing_since: webhook.failing_since,
+        webhook_url: context.link(&format!("webhooks/{webhook_id}"))?,
+    }))
+}
+
+async fn about_run(
+    context: &Context,
+    claimed: &ClaimedNotification,
+    kind: NoticeKind,
+) -> anyhow::Result<Result<RunNotice, &'static str>> {
+    let Some(run_id) = claimed.test_run_id else { return Ok(Err(RUN_GONE)) };
+    let Some(run) = db::test_runs::find(&context.db, run_id).await? else { return Ok(Err(RUN_GONE)) };
     let Some(end) = RunEnd::from_status(run.status.as_str()) else { return Ok(Err(RUN_GONE)) };
     let schedule = schedule(context, &run).await?;
     let mut unsubscribe_url = None;
@@ -88,10 +137,7 @@ async fn notice(context: &Context, claimed: &ClaimedNotification) -> anyhow::Res
     let project = db::projects::find(&context.db, &run.project_id.to_string()).await?;
     let failures = db::test_run_items::first_failures(&context.db, run.id, NAMED_FAILURES).await?;
     Ok(Ok(RunNotice {
-        kind: match claimed.kind {
-            NotificationKind::Completion => NoticeKind::Completion,
-            NotificationKind::Failure => NoticeKind::Failure,
-        },
+        kind,
         project_name: project.map(|project| project.name).unwrap_or_default(),
         run_id: run.id,
         schedule,

@@ -6,7 +6,7 @@ use lettre::{
     Address, Message,
     address::AddressError,
     message::{
-        Mailbox, MultiPart, SinglePart,
+        Mailbox, MessageBuilder, MultiPart, SinglePart,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -50,19 +50,8 @@ pub fn message(
     message_id: &str,
     date: DateTime<Utc>,
 ) -> Result<Message, MessageError> {
-    let recipient: Address = to.trim().parse().map_err(|reason| MessageError::Recipient(to.to_owned(), reason))?;
     let view = View::of(notice);
-    let parts = MultiPart::alternative()
-        .singlepart(SinglePart::plain(TextPart { view: &view }.render()?))
-        .singlepart(SinglePart::html(HtmlPart { view: &view }.render()?));
-    let mut message = Message::builder()
-        .message_id(Some(checked_message_id(message_id)?))
-        .date(date.into())
-        .from(from.clone())
-        .to(Mailbox::new(None, recipient))
-        .subject(view.subject())
-        // RFC 3834: holiday replies and the like are not to answer this mail.
-        .raw_header(raw(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated"));
+    let mut message = headers(&view.subject(), to, from, message_id, date)?;
     if let Some(schedule) = &notice.schedule {
         let thread = checked_message_id(&thread_id(schedule, from))?;
         message = message.in_reply_to(thread.clone()).references(thread);
@@ -75,7 +64,32 @@ pub fn message(
             message = message.raw_header(raw(name, "List-Unsubscribe=One-Click"));
         }
     }
-    Ok(message.multipart(parts)?)
+    Ok(message.multipart(parts(&TextPart { view: &view }, &HtmlPart { view: &view })?)?)
+}
+
+/// What every mail has on top.
+pub(super) fn headers(
+    subject: &str,
+    to: &str,
+    from: &Mailbox,
+    message_id: &str,
+    date: DateTime<Utc>,
+) -> Result<MessageBuilder, MessageError> {
+    let recipient: Address = to.trim().parse().map_err(|reason| MessageError::Recipient(to.to_owned(), reason))?;
+    Ok(Message::builder()
+        .message_id(Some(checked_message_id(message_id)?))
+        .date(date.into())
+        .from(from.clone())
+        .to(Mailbox::new(None, recipient))
+        .subject(subject)
+        // RFC 3834: holiday replies and the like are not to answer this mail.
+        .raw_header(raw(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated")))
+}
+
+/// The same twice, of which a mail program shows one.
+pub(super) fn parts(text: &impl Template, html: &impl Template) -> Result<MultiPart, MessageError> {
+    let (text, html) = (SinglePart::plain(text.render()?), SinglePart::html(html.render()?));
+    Ok(MultiPart::alternative().singlepart(text).singlepart(html))
 }
 
 fn raw(name: HeaderName, value: &str) -> HeaderValue {

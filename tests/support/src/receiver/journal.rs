@@ -14,7 +14,7 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// One request that the receiver has read to its end.
 #[derive(Debug, Clone)]
 pub struct ReceivedRequest {
-    /// Its number among all requests, from 0.
+    /// Its number among the requests for the same path, from 0.
     pub number: usize,
     /// Its number among the requests with the same `webhook-id`, from 1.
     pub attempt: usize,
@@ -72,6 +72,7 @@ impl ReceivedRequest {
 pub(super) struct Journal {
     pub(super) requests: Vec<ReceivedRequest>,
     attempts: HashMap<String, usize>,
+    paths: HashMap<String, usize>,
 }
 
 impl Journal {
@@ -79,7 +80,9 @@ impl Journal {
     pub(super) fn keep(&mut self, mut request: ReceivedRequest, decide: impl Fn(&ReceivedRequest) -> Reply) -> Reply {
         let attempts = self.attempts.entry(request.webhook_id().to_owned()).or_default();
         *attempts += 1;
-        (request.number, request.attempt) = (self.requests.len(), *attempts);
+        let of_path = self.paths.entry(request.path.clone()).or_default();
+        (request.number, request.attempt) = (*of_path, *attempts);
+        *of_path += 1;
         request.reply = decide(&request);
         let reply = request.reply;
         self.requests.push(request);

@@ -1,6 +1,6 @@
 //! The server's side of the connections.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc, time::SystemTime};
 
 use mailin::{Action, Handler, Response, SessionBuilder, response};
 use tokio::{
@@ -61,11 +61,12 @@ struct Conversation {
 
 impl Conversation {
     fn new(journal: Arc<watch::Sender<Journal>>) -> Self {
-        Self { journal, mail: ReceivedMail::default(), after_data: Reaction::Accept }
+        Self { journal, mail: ReceivedMail::from(""), after_data: Reaction::Accept }
     }
 
     fn keep(&mut self) -> Response {
-        let mail = ReceivedMail { reaction: self.after_data, ..std::mem::take(&mut self.mail) };
+        let mail = std::mem::replace(&mut self.mail, ReceivedMail::from(""));
+        let mail = ReceivedMail { reaction: self.after_data, taken_at: SystemTime::now(), ..mail };
         let mut kept = Ok(());
         self.journal.send_modify(|journal| kept = journal.keep(mail));
         match kept {
@@ -77,7 +78,7 @@ impl Conversation {
 
 impl Handler for Conversation {
     fn mail(&mut self, _peer: IpAddr, _domain: &str, from: &str) -> Response {
-        self.mail = ReceivedMail { sender: from.to_owned(), ..ReceivedMail::default() };
+        self.mail = ReceivedMail::from(from);
         self.after_data = Reaction::Accept;
         response::OK
     }

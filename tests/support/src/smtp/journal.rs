@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     fs, io,
     path::PathBuf,
+    time::SystemTime,
 };
 
 use mailparse::{MailHeaderMap, ParsedMail};
@@ -11,7 +12,7 @@ use mailparse::{MailHeaderMap, ParsedMail};
 use super::Reaction;
 
 /// One mail that the sink accepted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReceivedMail {
     /// Address of the envelope's sender.
     pub sender: String,
@@ -21,9 +22,22 @@ pub struct ReceivedMail {
     pub raw: Vec<u8>,
     /// How it was taken: [`Reaction::Accept`] if its sender was told so. After anything else the sender cannot know.
     pub reaction: Reaction,
+    /// When it was there in full, by this machine's clock.
+    pub taken_at: SystemTime,
 }
 
 impl ReceivedMail {
+    /// One that begins with this envelope.
+    pub(super) fn from(sender: &str) -> Self {
+        Self {
+            sender: sender.to_owned(),
+            recipients: Vec::new(),
+            raw: Vec::new(),
+            reaction: Reaction::Accept,
+            taken_at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
     /// The decoded value of the first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {

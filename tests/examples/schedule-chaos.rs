@@ -1,7 +1,9 @@
 //! Kills schedulers and workers and restarts PostgreSQL while schedules fire, then accounts for every occurrence.
 
-#[path = "../chaos/mod.rs"]
-mod chaos;
+#[path = "../chaos/faults.rs"]
+mod faults;
+#[path = "../chaos/schedules/mod.rs"]
+mod schedules;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -35,10 +37,10 @@ standard error.";
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { seed, occurrences, minutes } = Arguments::parse();
-    let options = chaos::Options { seed, occurrences, duration: Duration::from_secs(minutes * 60) };
+    let options = schedules::Options { seed, occurrences, duration: Duration::from_secs(minutes * 60) };
     test_support::processes::path("testrun-scheduler").await?;
     let begun = Instant::now();
-    let verdict = chaos::run(options, |line| println!("{:7.1} s  {line}", begun.elapsed().as_secs_f64())).await?;
+    let verdict = schedules::run(options, |line| println!("{:7.1} s  {line}", begun.elapsed().as_secs_f64())).await?;
     println!("{verdict}");
     Ok(if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -52,7 +52,9 @@ impl Stage {
 
     pub(crate) async fn suffer(&mut self, fault: Fault) -> anyhow::Result<()> {
         match fault {
-            Fault::Kill(number) => self.fleet.replace(number).await?,
+            Fault::Kill(number) => {
+                self.fleet.replace(number).await?;
+            }
             Fault::Freeze(number) => self.fleet.freeze(number).await?,
             Fault::Thaw(number) => self.fleet.thaw(number).await?,
             Fault::RestartDatabase => self.postgres.restart().await?,

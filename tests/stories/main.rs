@@ -10,6 +10,7 @@ mod logs;
 mod mails;
 mod manual_run;
 mod many_schedules;
+mod notice_chaos;
 mod programs;
 mod replay;
 mod retries;

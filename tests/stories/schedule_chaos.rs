@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::chaos;
+use crate::chaos::schedules;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processes_and_a_restarted_database_cost_no_occurrence() -> anyhow::Result<()> {
-    let options = chaos::Options { seed: 5, occurrences: 240, duration: Duration::from_secs(30) };
-    let verdict = chaos::run(options, |line| eprintln!("chaos: {line}")).await?;
+    let options = schedules::Options { seed: 5, occurrences: 240, duration: Duration::from_secs(30) };
+    let verdict = schedules::run(options, |line| eprintln!("chaos: {line}")).await?;
     eprintln!("chaos: {verdict}");
     assert_eq!(verdict.violations, Vec::<String>::new());
     assert_eq!(verdict.occurrences, 240);

@@ -44,7 +44,8 @@ pub use shared::{SharedServer, join};
 pub struct Options {
     /// The data directory; made if it is missing. Relative to the current directory unless absolute.
     pub data_dir: PathBuf,
-    /// Whether committed data survives a crash of the machine (`fsync`). [`join`] always goes without.
+    /// Whether committed data survives a crash of the machine (`fsync`), and of the server (`synchronous_commit`). [`join`]
+    /// always goes without.
     pub durable: bool,
     /// Where PostgreSQL's programs are looked for.
     pub search: Search,

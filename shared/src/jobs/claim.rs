@@ -185,7 +185,15 @@ mod tests {
 
     fn claimed(project: u128, quota: i32) -> Claimed {
         let (id, run_at) = (String::new(), DateTime::UNIX_EPOCH);
-        Claimed { id, project_id: Uuid::from_u128(project), payload: Vec::new(), starts: 1, traceparent: None, run_at, quota }
+        Claimed {
+            id,
+            project_id: Uuid::from_u128(project),
+            payload: Vec::new(),
+            starts: 1,
+            traceparent: None,
+            run_at,
+            quota,
+        }
     }
 
     #[test]

@@ -16,8 +16,7 @@ impl Job for RefreshRun {
     const QUEUE: &'static str = "refresh_run";
     const CONCURRENCY: usize = 16;
     const TIMEOUT: Duration = Duration::from_secs(20);
-    const PROJECT_OF_ROW: &'static str =
-        "SELECT project_id FROM test_runs WHERE id = $1";
+    const PROJECT_OF_ROW: &'static str = "SELECT project_id FROM test_runs WHERE id = $1";
 
     fn row_id(&self) -> Uuid {
         self.run_id

@@ -216,7 +216,8 @@ async fn a_job_that_is_tried_again_keeps_its_project_and_its_row() -> anyhow::Re
     let runner = Runner::start(&w.db, Queue::of(act));
     ring_all(&w, &[task(3, Does::Fail)]).await?;
     let again: (Uuid, i32, bool) = until("the job to wait for another start", SOON, || async {
-        let sql = "SELECT project_id, attempts, is_scheduled FROM apalis.jobs WHERE status = 'Pending' AND attempts = 1";
+        let sql =
+            "SELECT project_id, attempts, is_scheduled FROM apalis.jobs WHERE status = 'Pending' AND attempts = 1";
         Ok(sqlx::query_as(sql).fetch_optional(&w.db).await?)
     })
     .await?;

@@ -1,7 +1,7 @@
 //! Services that are killed, frozen and started again, as whoever looks after services does.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
@@ -156,17 +156,18 @@ impl Fleet {
         self.running[number] = tokio::spawn(async { Ok(process) });
     }
 
-    /// Kills a member with SIGKILL, once it runs, and starts another in its place.
+    /// Kills a member with SIGKILL, once it runs, and starts another in its place. Returns when it was killed.
     ///
     /// # Errors
     /// If it could not be started before.
-    pub async fn replace(&mut self, number: usize) -> anyhow::Result<()> {
+    pub async fn replace(&mut self, number: usize) -> anyhow::Result<SystemTime> {
         let process = self.take(number).await?;
+        let at = SystemTime::now();
         if let Err(error) = process.crash().await {
             self.ended.push(format!("{}: {error:#}", self.name(number)));
         }
         self.running[number] = self.launch(number);
-        Ok(())
+        Ok(at)
     }
 
     /// Asks a member to end with SIGTERM, waits for that, starts another in its place and waits until it is ready. Returns

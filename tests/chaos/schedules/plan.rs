@@ -6,12 +6,12 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::super::faults::Faults;
+
 /// How many schedules fire every minute. They begin with due times that came while no scheduler was there.
 const MINUTELY: u32 = 8;
 /// The first one-time schedule is due so long after the start: all are stored by then.
 const HEAD_START: Duration = Duration::from_secs(5);
-/// From one fault to the next.
-const PAUSE_MS: std::ops::Range<u64> = 1_500..4_500;
 
 /// What is to happen.
 #[derive(Debug)]
@@ -19,8 +19,7 @@ pub(crate) struct Plan {
     pub(crate) minutely: Vec<Minutely>,
     /// When each one-time schedule is due. Whole seconds; some share one.
     pub(crate) once: Vec<DateTime<Utc>>,
-    /// In order, each with the time to wait before it.
-    pub(crate) faults: Vec<(Duration, Fault)>,
+    pub(crate) faults: Faults,
 }
 
 /// A schedule that fires every minute from the first to the last one, both inclusive.
@@ -34,15 +33,6 @@ impl Minutely {
     pub(crate) fn occurrences(self) -> impl Iterator<Item = DateTime<Utc>> {
         (0..=(self.last - self.first).num_minutes()).map(move |minutes| self.first + TimeDelta::minutes(minutes))
     }
-}
-
-/// What breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// kill -9 of this process of the fleet, which is started again.
-    Kill(usize),
-    /// An immediate stop of PostgreSQL, as a crash, and a start.
-    RestartDatabase,
 }
 
 impl Plan {
@@ -78,23 +68,6 @@ impl Plan {
             once.extend(std::iter::repeat_n(due, together.min(usize::try_from(left)? - once.len())));
         }
 
-        Ok(Self { minutely, once, faults: draw_faults(seed, duration, processes) })
-    }
-}
-
-/// By a generator of their own: how many times the other one is asked depends on the second in which it all starts.
-fn draw_faults(seed: u64, duration: Duration, processes: usize) -> Vec<(Duration, Fault)> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut faults = Vec::new();
-    let mut at = Duration::ZERO;
-    loop {
-        let pause = Duration::from_millis(rng.random_range(PAUSE_MS));
-        at += pause;
-        if at > duration {
-            return faults;
-        }
-        let is_database = rng.random_bool(0.15);
-        let fault = if is_database { Fault::RestartDatabase } else { Fault::Kill(rng.random_range(0..processes)) };
-        faults.push((pause, fault));
+        Ok(Self { minutely, once, faults: Faults::draw(seed, duration, processes) })
     }
 }

@@ -80,6 +80,11 @@ impl Load {
         self.pace.taken.load(Ordering::Relaxed).min(self.pace.results)
     }
 
+    /// Whether fewer results were taken up than planned for that time from the start.
+    pub(crate) fn is_behind(&self, at: Duration) -> bool {
+        f64::from(self.progress()) < f64::from(self.pace.results) * at.div_duration_f64(self.pace.duration)
+    }
+
     /// Stores what schedules run, and these schedules, due so long from now, with their webhook and recipients.
     pub(crate) async fn prepare(&self, due: &[Duration], webhook: &str, recipients: &[&str]) -> anyhow::Result<()> {
         self.put_cases(NIGHTLY, NIGHTLY_CASES, "first").await?;

@@ -28,6 +28,8 @@ pub(crate) use verdict::Verdict;
 const RECIPIENTS: [&str; 3] = ["lead@example.com", "qa@example.com", "team@example.com"];
 /// After the last fault: for what dead and frozen services left behind, and a few times over.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest time that a fault waits for a load that is behind.
+const BEHIND: Duration = Duration::from_secs(20);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +62,7 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
     for number in 0..clients {
         working.spawn(Arc::clone(&load).work(seed, number));
     }
-    break_things(&mut stage, &plan, |line| say(&format!("{:6} results, {line}", load.progress()))).await?;
+    break_things(&mut stage, &plan, &load, |line| say(&format!("{:6} results, {line}", load.progress()))).await?;
     say(&format!("no more faults; {} results are submitted", load.progress()));
     stage.fleet.ready().await?;
     while let Some(ended) = working.join_next().await {
@@ -81,10 +83,17 @@ fn due_times(seed: u64, schedules: u32, duration: Duration) -> Vec<Duration> {
     (0..schedules).map(|_| duration.mul_f64(random.random_range(0.0..1.0))).collect()
 }
 
-async fn break_things(stage: &mut Stage, plan: &Plan, say: impl Fn(&str)) -> anyhow::Result<()> {
+/// Does what the plan says when it says so, or later where the load is behind its own plan: there is to be something to
+/// break until the end.
+async fn break_things(stage: &mut Stage, plan: &Plan, load: &Load, say: impl Fn(&str)) -> anyhow::Result<()> {
     let begun = Instant::now();
     for (at, fault) in &plan.0 {
         tokio::time::sleep_until(begun + *at).await;
+        let patience = Instant::now() + BEHIND;
+        // What is mended is what the load may wait for.
+        while !fault.mends() && load.is_behind(*at) && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         say(&stage.describe(*fault));
         stage.suffer(*fault).await?;
     }

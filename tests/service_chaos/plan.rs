@@ -32,6 +32,13 @@ pub(crate) enum Fault {
     Delay(u64),
 }
 
+impl Fault {
+    /// Whether it ends another one.
+    pub(crate) fn mends(self) -> bool {
+        matches!(self, Self::Thaw(_) | Self::Delay(0))
+    }
+}
+
 /// Faults in order, each with its time from the start.
 #[derive(Debug)]
 pub(crate) struct Plan(pub(crate) Vec<(Duration, Fault)>);

@@ -5,6 +5,7 @@ mod bounds;
 #[path = "../../service_chaos/mod.rs"]
 mod service_chaos;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,10 @@ struct Arguments {
     #[arg(long)]
     strict_bounds: bool,
 
+    /// Take the services from this folder instead of building them as this program was built, for example `target/release`
+    #[arg(long)]
+    programs: Option<PathBuf>,
+
     /// The worker that [`bounds::answer_jobs`] is
     #[arg(long, hide = true)]
     answer_jobs_of: Option<String>,
@@ -74,6 +79,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(database_url) = arguments.answer_jobs_of {
         return bounds::answer_jobs(database_url).await.map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(folder) = &arguments.programs {
+        test_support::processes::take_from(folder)?;
     }
     test_support::processes::path("testrun-api").await?;
     let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! The real programs, as processes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -194,12 +194,23 @@ async fn follow(
     }
 }
 
+/// The folder that programs are taken from.
+static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// Takes programs from this folder, where they have been built, instead of building them. For the first thing that is done.
+///
+/// # Errors
+/// If it is not there, or one was asked for already.
+pub fn take_from(folder: &Path) -> anyhow::Result<()> {
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    BUILT.set(folder).context("a program has been asked for already")
+}
+
 /// Where a program of the workspace is, built if need be.
 ///
 /// # Errors
 /// If it cannot be built.
 pub async fn path(program: &str) -> anyhow::Result<PathBuf> {
-    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     Ok(BUILT.get_or_try_init(build).await?.join(program))
 }
 

@@ -52,7 +52,7 @@ impl Worker {
 /// Answers the jobs of one queue until `shutdown`, then lets running ones end, for at most 25 s.
 ///
 /// # Errors
-/// If apalis's worker ends by itself, which it has no reason to.
+/// If one of the worker's parts ends by itself, which none has a reason to.
 pub(super) async fn work(
     db: PgPool,
     queue: Queue,
@@ -87,7 +87,10 @@ pub(super) async fn work(
         anyhow::Ok(stored.await?)
     });
     let outcome = tokio::select! {
-        outcome = &mut all => Some(outcome),
+        outcome = &mut all => Some(outcome.and_then(|()| {
+            anyhow::ensure!(shutdown.is_cancelled(), "the worker of queue {} ended by itself", worker.queue);
+            Ok(())
+        })),
         () = shutdown.cancelled() => tokio::time::timeout(DRAIN, &mut all).await.ok(),
     };
     ended.cancel();

@@ -119,6 +119,26 @@ async fn a_job_that_ends_while_the_database_is_away_is_done_once_it_is_back() ->
 }
 
 #[tokio::test]
+async fn a_worker_that_is_alive_and_cannot_claim_is_not_ready() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let (queue, mut answered) = reporting();
+    let runner = Runner::start(&w.db, queue);
+    until("the worker to be ready", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    w.execute("ALTER TABLE apalis.jobs RENAME COLUMN project_id TO another_name").await?;
+    // Four heartbeats may be missed.
+    until("the worker not to be ready", SOON * 2, || async { Ok(runner.readiness.check().err()) }).await?;
+    let alive: bool = sqlx::query_scalar("SELECT last_seen > now() - interval '15 s' FROM apalis.workers")
+        .fetch_one(&w.db)
+        .await?;
+    assert!(alive);
+    w.execute("ALTER TABLE apalis.jobs RENAME COLUMN another_name TO project_id").await?;
+    ring_all(&w, &work(0..1)).await?;
+    assert_eq!(next(&mut answered).await?, 0);
+    until("the worker to be ready again", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    runner.stop().await
+}
+
+#[tokio::test]
 async fn one_connection_listens_for_all_queues_and_is_replaced_when_it_breaks() -> anyhow::Result<()> {
     #[derive(Debug, Serialize, Deserialize)]
     struct Other;

@@ -33,7 +33,16 @@ impl Process {
     /// # Errors
     /// If it cannot be built or started.
     pub async fn start(program: &str, variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(path(program).await?);
+        Self::start_file(&path(program).await?, variables, arguments)
+    }
+
+    /// Starts a program from its file, as [`Self::start`] does, and builds nothing.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_file(file: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Self> {
+        let program = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut command = Command::new(file);
         for (name, _) in std::env::vars() {
             if name.starts_with("TESTRUN_")
                 || matches!(name.as_str(), "DATABASE_URL" | "SMTP_URL" | "MAIL_FROM" | "RUST_LOG")
@@ -43,11 +52,11 @@ impl Process {
         }
         command.envs(variables.iter().copied()).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", file.display()))?;
         let (sender, address) = watch::channel(None);
         let lines = BufReader::new(child.stderr.take().context("no standard error")?).lines();
-        tokio::spawn(follow(program.to_owned(), lines, sender));
-        Ok(Self { child, name: program.to_owned(), address })
+        tokio::spawn(follow(program.clone(), lines, sender));
+        Ok(Self { child, name: program, address })
     }
 
     /// Starts an `api` on any free port, and waits until it listens.

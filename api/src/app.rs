@@ -102,6 +102,8 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
         .nest("/api/v1", routes::tokens::router())
         .nest("/api/v1", routes::webhooks::router())
         .nest("/api/v1", routes::unsubscribe::router())
+        .nest("/api/v1", routes::queues::router())
+        .nest("/api/v1", routes::jobs::router())
 }
 
 /// The whole service.

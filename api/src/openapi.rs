@@ -41,6 +41,7 @@ use crate::idempotency::MAX_KEY;
         (name = "Tokens", description = "API tokens of the project"),
         (name = "Webhooks", description = "Where the project's events are sent, and how that went"),
         (name = "Mails", description = "What the links in mails lead to; these need no API token"),
+        (name = "Operations", description = "Queues and jobs, which are no project's: these need an operator's token"),
     ),
 )]
 struct Base;

@@ -1,6 +1,7 @@
 //! The scheduler: fires due schedules and sweeps up what did not move. Any number may run; there is no leader.
 
 mod maintenance;
+mod retention;
 mod tick;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use testrun_shared::{db, ops, systemd};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::maintenance::check_invariants;
+pub use crate::retention::{RetentionConfig, prune};
 use crate::tick::every;
 pub use crate::tick::fire_due;
 
@@ -28,7 +30,7 @@ const ZONE_DATA: Duration = Duration::from_secs(60);
 const MEASURE: Duration = Duration::from_secs(5);
 /// How often what must always be so is checked.
 const INVARIANTS: Duration = Duration::from_secs(60);
-/// How often finished jobs are cleared away.
+/// How often what is old enough is deleted.
 const PRUNE: Duration = Duration::from_secs(3600);
 
 /// Settings of the scheduler.
@@ -42,6 +44,10 @@ pub struct Config {
     /// Seconds without a sign of life from its client after which a queued or running run fails
     #[arg(long, env = "TESTRUN_RUN_INACTIVITY_LIMIT", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub run_inactivity_limit: u64,
+
+    /// How long what is kept
+    #[command(flatten)]
+    pub retention: RetentionConfig,
 
     /// Where operators ask
     #[command(flatten)]
@@ -89,7 +95,7 @@ pub async fn tick(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         every("zone_data", ZONE_DATA, &readiness, &shutdown, || Box::pin(maintenance::apply_zone_data(&db))),
         every("queues", MEASURE, &readiness, &shutdown, || maintenance::measure_queues(&db)),
         every("invariants", INVARIANTS, &readiness, &shutdown, || Box::pin(check_invariants(&db))),
-        every("prune", PRUNE, &readiness, &shutdown, || maintenance::prune(&db)),
+        every("prune", PRUNE, &readiness, &shutdown, || Box::pin(prune(&db, &config.retention, &shutdown))),
     );
     Ok(())
 }

@@ -35,6 +35,8 @@ pub struct Caller {
     pub user_id: Uuid,
     /// What the caller may do.
     pub role: Role,
+    /// Whether the caller may look after queues, which are no project's.
+    pub is_operator: bool,
 }
 
 impl Caller {
@@ -45,6 +47,18 @@ impl Caller {
     pub fn require(&self, role: Role) -> Result<()> {
         if self.role < role {
             return Err(Error::Forbidden(format!("This needs the role '{role}'; the token has '{}'", self.role)));
+        }
+        Ok(())
+    }
+
+    /// Lets the caller through if its token is an operator's.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the way to such a token.
+    pub fn require_operator(&self) -> Result<()> {
+        if !self.is_operator {
+            let how = "This needs an operator's token, which is made by: testrun admin create-token --operator";
+            return Err(Error::Forbidden(how.to_owned()));
         }
         Ok(())
     }

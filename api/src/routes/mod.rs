@@ -3,8 +3,10 @@
 pub(crate) mod checkpoint_results;
 pub(crate) mod console_logs;
 pub(crate) mod events;
+pub(crate) mod jobs;
 pub(crate) mod network_logs;
 pub(crate) mod projects;
+pub(crate) mod queues;
 pub(crate) mod reports;
 pub(crate) mod schedules;
 pub(crate) mod script_results;

@@ -125,6 +125,11 @@ async fn a_viewer_reads_everything_and_writes_nothing() -> anyhow::Result<()> {
             answer.not_detail(403, "This needs the role 'member'; the token has 'viewer'")
         } else if operation.path.contains("/tokens") {
             answer.not_detail(403, "This needs the role 'admin'; the token has 'viewer'")
+        } else if operation.path.contains("/admin/") {
+            answer.not_detail(
+                403,
+                "This needs an operator's token, which is made by: testrun admin create-token --operator",
+            )
         } else {
             (answer.status != 200).then(|| format!("{} {}", answer.status, answer.text()))
         };

@@ -109,6 +109,7 @@ pub(crate) fn body(operation_id: &str) -> Option<Value> {
         "update_token" => json!({"name": "Renamed"}),
         "create_webhook" => json!({"url": "https://example.com/other"}),
         "update_webhook" => json!({"description": "changed"}),
+        "pause_queue" => json!({"reason": "The mail server is being moved"}),
         "upsert_test_cases" => json!({"test_cases": [{"name": "Bulk", "external_key": "bulk"}]}),
         _ => return None,
     })

@@ -111,7 +111,20 @@ const WEBHOOKS: (Lists, Rows) = (
     &[("list_webhook_deliveries", "status=failed", &["failed"]), ("list_webhook_deliveries", "status=delivered", &[])],
 );
 
-const ALL: [(Lists, Rows); 6] = [RUNS, SCHEDULES, CASES, RESULTS, PEOPLE, WEBHOOKS];
+const OPERATIONS: (Lists, Rows) = (
+    &[("list_queues", "queue"), ("list_jobs", "id")],
+    &[
+        ("list_jobs", "status=available", &["01ARZ3NDEKTSV4RRFFQ69G5FA1"]),
+        ("list_jobs", "status=scheduled", &["01ARZ3NDEKTSV4RRFFQ69G5FA2"]),
+        ("list_jobs", "status=running", &["01ARZ3NDEKTSV4RRFFQ69G5FA4", "01ARZ3NDEKTSV4RRFFQ69G5FA3"]),
+        ("list_jobs", "status=dead", &["01ARZ3NDEKTSV4RRFFQ69G5FA5"]),
+        ("list_jobs", "status=done", &["01ARZ3NDEKTSV4RRFFQ69G5FA6"]),
+        ("list_jobs", "queue=refresh_run", &["01ARZ3NDEKTSV4RRFFQ69G5FA4"]),
+        ("list_jobs", "queue=refresh_run&status=dead", &[]),
+    ],
+);
+
+const ALL: [(Lists, Rows); 7] = [RUNS, SCHEDULES, CASES, RESULTS, PEOPLE, WEBHOOKS, OPERATIONS];
 
 fn parameters(operation: &Operation) -> impl Iterator<Item = &str> {
     let described = operation.described["parameters"].as_array().into_iter().flatten();
@@ -297,4 +310,20 @@ async fn webhooks_and_their_deliveries_are_narrowed() -> anyhow::Result<()> {
     let failed = "UPDATE webhook_deliveries SET status = 'failed' WHERE id = (SELECT min(id::text)::uuid FROM webhook_deliveries)";
     sqlx::query(failed).execute(&app.db.pool).await?;
     check(&app, WEBHOOKS, &BTreeMap::from([("webhook_id", hook)])).await
+}
+
+#[tokio::test]
+async fn queues_and_jobs_are_narrowed() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    sqlx::query("DELETE FROM apalis.jobs").execute(&app.db.pool).await?;
+    sqlx::query(
+        "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
+         SELECT '01ARZ3NDEKTSV4RRFFQ69G5FA' || number, queue, '{}', status, 1, 1, now() + make_interval(secs => late), 0
+         FROM (VALUES (1, 'send_email', 'Pending', -10), (2, 'send_email', 'Pending', 600), (3, 'send_email', 'Queued', -9),
+             (4, 'refresh_run', 'Running', -8), (5, 'send_email', 'Killed', -7), (6, 'send_email', 'Done', -6))
+             AS jobs (number, queue, status, late)",
+    )
+    .execute(&app.db.pool)
+    .await?;
+    check(&app, OPERATIONS, &BTreeMap::new()).await
 }

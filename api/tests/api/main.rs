@@ -24,6 +24,7 @@ mod pages;
 mod parameters;
 mod projects;
 mod puts;
+mod queues;
 mod races;
 mod refusals;
 mod reports;

@@ -156,6 +156,10 @@ async fn a_path_to_nothing_says_what_was_not_found() -> anyhow::Result<()> {
     let before = app.contents().await?;
     let mut wrong = Vec::new();
     for operation in operations().iter().filter(|operation| !operation.parameters.is_empty()) {
+        // Its values are in the document, and what is none of them is refused.
+        if operation.parameters == ["queue"] {
+            continue;
+        }
         let path = operation.path_in(&absent);
         let what = match operation.parameters[0].as_str() {
             "run_id" => "Test run",
@@ -168,6 +172,7 @@ async fn a_path_to_nothing_says_what_was_not_found() -> anyhow::Result<()> {
             "user_id" => "User",
             "token_id" => "Token",
             "webhook_id" => "Webhook",
+            "job_id" => "Job",
             other => panic!("{}: what is a {other} called?", operation.name()),
         };
         let detail = format!("{what} not found: {}", operation.parameter(&absent, &operation.parameters[0]));

@@ -163,6 +163,11 @@ const OF_CASES: &[Refusal] = &[
     ("delete_test_case", "/test-cases/$done_case", "", 422, IN_A_RUN),
 ];
 
+const OF_JOBS: &[Refusal] = &[
+    ("retry_job", "/admin/jobs/$waiting_job/retry", "", 422, "Cannot retry job: its status is 'available'"),
+    ("discard_job", "/admin/jobs/$waiting_job", "", 422, "Cannot discard job: its status is 'available'"),
+];
+
 const OF_PEOPLE: &[Refusal] = &[
     ("test_webhook", "/webhooks/$off/test", "", 422, "Cannot test webhook: the webhook is disabled; enable it first"),
     (
@@ -208,7 +213,7 @@ const OF_PEOPLE: &[Refusal] = &[
 ];
 
 fn all() -> impl Iterator<Item = &'static Refusal> {
-    [OF_RUNS, OF_RESULTS, OF_SCHEDULES, OF_CASES, OF_PEOPLE].into_iter().flatten()
+    [OF_RUNS, OF_RESULTS, OF_SCHEDULES, OF_CASES, OF_JOBS, OF_PEOPLE].into_iter().flatten()
 }
 
 #[test]
@@ -258,7 +263,9 @@ async fn obstacles(app: &App) -> anyhow::Result<(World, Vec<(&'static str, Strin
     let hook_path = format!("/api/v1/webhooks/{hook}");
     let delivery = client.post(&format!("{hook_path}/test"), &json!({})).await?.expect(201)?;
     client.send(reqwest::Method::PUT, &hook_path, Some(&json!({"is_enabled": false}))).await?.expect(200)?;
+    let jobs = client.get("/api/v1/admin/jobs?status=available&limit=1").await?.expect(200)?;
     let ids = vec![
+        ("$waiting_job", id(&jobs["items"][0]["id"])?),
         ("$off_delivery", id(&delivery["id"])?),
         ("$off", hook),
         ("$empty", empty.id),

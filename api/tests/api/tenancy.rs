@@ -68,7 +68,8 @@ async fn things_of_another_project_are_not_found_word_for_word_like_things_that_
     let before = app.contents().await?;
     let mut wrong = Vec::new();
     let mut compared = 0;
-    for operation in operations() {
+    // Queues and jobs are no project's.
+    for operation in operations().into_iter().filter(|operation| !operation.path.contains("/admin/")) {
         for parameter in &operation.parameters {
             compared += 1;
             wrong.extend(neighbours.tell_apart(&operation, parameter).await?);

@@ -3,7 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::Client;
+use ulid::Ulid;
 use uuid::Uuid;
+
+/// The one whose id is not a UUID.
+const JOB: &str = "$job";
 
 /// A run in which test cases were put.
 pub(crate) struct Run {
@@ -104,6 +108,9 @@ impl World {
         let hook_path = format!("/api/v1/webhooks/{}", id(&hook["id"])?);
         let delivery = client.post(&format!("{hook_path}/test"), &json!({})).await?.expect(201)?;
         let projects = client.get("/api/v1/projects").await?.expect(200)?;
+        // Only operators see jobs.
+        let jobs = client.get("/api/v1/admin/jobs?status=dead&limit=1").await?;
+        let job = jobs.body["items"][0]["id"].as_str().map_or_else(|| Ulid::generate().to_string(), str::to_owned);
         // Somebody who is known but no member.
         let stranger_mail = format!("stranger.{mail}");
         let stranger = user(client, &stranger_mail).await?;
@@ -130,13 +137,15 @@ impl World {
             ("$schedule", id(&schedule["id"])?),
             ("$webhook", id(&hook["id"])?),
             ("$delivery", id(&delivery["id"])?),
+            (JOB, job),
         ];
         Ok(Self { names })
     }
 
     /// Nothing at all: ids that do not exist.
     pub(crate) fn absent(&self) -> Self {
-        Self { names: self.names.iter().map(|(name, _)| (*name, Uuid::new_v4().to_string())).collect() }
+        let id = |name| if name == JOB { Ulid::generate().to_string() } else { Uuid::new_v4().to_string() };
+        Self { names: self.names.iter().map(|(name, _)| (*name, id(*name))).collect() }
     }
 
     /// The text with its names, such as `$running`, replaced by ids.
@@ -161,6 +170,8 @@ impl World {
             "webhook_id" => "$webhook",
             "delivery_id" => "$delivery",
             "project_id" => "$project",
+            "job_id" => JOB,
+            "queue" => return Some("send_email".to_owned()),
             _ => return None,
         };
         Some(self.fill(stands_for))

@@ -1,7 +1,11 @@
 //! `testrun admin`
 
+mod invariants;
+mod print;
+mod queues;
+
 use anyhow::Context as _;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use sqlx::PgPool;
 use testrun_shared::actions::identity::{self, TokenRequest};
@@ -53,6 +57,9 @@ enum Command {
         /// What people call the token
         #[arg(long, default_value = "command line")]
         name: String,
+        /// Let it look after the queues as well, which are no project's (`/api/v1/admin/…`)
+        #[arg(long)]
+        operator: bool,
         /// Days until the token stops working; default never
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..=36_500))]
         expires_in_days: Option<i64>,
@@ -62,6 +69,12 @@ enum Command {
         /// The token's id
         id: Uuid,
     },
+    /// Show, pause and resume queues
+    Queues(queues::Queues),
+    /// Show jobs; retry and discard those that were given up
+    Jobs(queues::Jobs),
+    /// Check what must always be so, in the whole database; fails if it is not
+    Check(invariants::Check),
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -96,9 +109,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Command::CreateUser { email, name } => {
             println!("{}", identity::create_user(&pool, &email, name.as_deref().unwrap_or(&email)).await?.id);
         }
-        Command::CreateToken { project, user, role, name, expires_in_days } => {
-            create_token(&pool, &project, &user, role.into(), &name, expires_in_days).await?;
+        Command::CreateToken { project, user, role, name, operator, expires_in_days } => {
+            let expires_at = expiry(&pool, expires_in_days).await?;
+            let (project, user, name) = (&project, &user, &name);
+            let request = TokenRequest { project, user, name, role: role.into(), expires_at, is_operator: operator };
+            println!("{}", identity::create_token(&pool, &request).await?.reveal());
         }
+        Command::Queues(command) => queues::run_queues(&pool, command).await?,
+        Command::Jobs(command) => queues::run_jobs(&pool, command).await?,
+        Command::Check(command) => invariants::run(&pool, command).await?,
         Command::RevokeToken { id } => {
             anyhow::ensure!(db::api_tokens::revoke(&pool, id).await?, "no working token has the id {id}");
         }
@@ -106,19 +125,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn create_token(
-    pool: &PgPool,
-    project: &str,
-    user: &str,
-    role: Role,
-    name: &str,
-    expires_in_days: Option<i64>,
-) -> anyhow::Result<()> {
-    let now = db::now(pool).await?;
-    let expires_at = expires_in_days
-        .map(|days| now.checked_add_signed(TimeDelta::days(days)).context("--expires-in-days is too far away"))
-        .transpose()?;
-    let token = identity::create_token(pool, &TokenRequest { project, user, name, role, expires_at }).await?;
-    println!("{}", token.reveal());
-    Ok(())
+/// When a token stops working that is to work for so many days.
+async fn expiry(pool: &PgPool, days: Option<i64>) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let Some(days) = days else { return Ok(None) };
+    let expires_at = db::now(pool).await?.checked_add_signed(TimeDelta::days(days));
+    Ok(Some(expires_at.context("--expires-in-days is too far away")?))
 }

@@ -28,7 +28,7 @@ enum Command {
     Up(Box<up::Config>),
     /// Bring a database's schema up to date
     Migrate(migrate::Config),
-    /// Create projects, users and API tokens
+    /// Create projects, users and API tokens, and look after queues and jobs
     Admin(admin::Config),
     /// Ask a service whether it is ready; exit with 1 if it is not
     Health(health::Config),

@@ -43,6 +43,7 @@ pub(crate) async fn demo(pool: &PgPool, data_dir: &Path) -> anyhow::Result<Optio
         name: "testrun up",
         role: Role::Admin,
         expires_at: None,
+        is_operator: false,
     };
     let token = identity::create_token(pool, &request).await?.reveal().to_owned();
     keep(&token_file, &token)?;

@@ -9,6 +9,7 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use testrun_api::LimitConfig;
 use testrun_postgres::{Options, Server};
+use testrun_scheduler::RetentionConfig;
 use testrun_shared::config::{AdminConfig, DatabaseConfig, LogConfig};
 use testrun_shared::jobs::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job as _, RefreshRun, SendEmail};
 use testrun_shared::ops::Readiness;
@@ -65,6 +66,9 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     limits: LimitConfig,
+
+    #[command(flatten)]
+    retention: RetentionConfig,
 
     #[command(flatten)]
     mail: MailConfig,
@@ -242,6 +246,7 @@ fn spawn(
     let scheduler = testrun_scheduler::Config {
         database,
         run_inactivity_limit: config.run_inactivity_limit,
+        retention: config.retention.clone(),
         admin,
         log: config.log.clone(),
     };

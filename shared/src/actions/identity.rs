@@ -50,6 +50,8 @@ pub struct TokenRequest<'a> {
     pub role: Role,
     /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it may look after queues.
+    pub is_operator: bool,
 }
 
 /// Creates a token. This is the only time that it can be read.
@@ -75,6 +77,7 @@ pub async fn create_token(db: &PgPool, request: &TokenRequest<'_>) -> Result<Tok
         hash: token.hash(),
         hint: &token.hint(),
         expires_at: request.expires_at,
+        is_operator: request.is_operator,
     };
     db::api_tokens::insert(&mut *tx, &row).await?;
     tx.commit().await?;
@@ -232,6 +235,7 @@ pub async fn issue_token(db: impl db::Source<'_>, caller: &Caller, body: &api::N
         hash: token.hash(),
         hint: &token.hint(),
         expires_at: body.expires_at,
+        is_operator: false,
     };
     let id = db::api_tokens::insert(&mut *tx, &row).await?;
     let details = db::api_tokens::get(&mut *tx, caller.project_id, id).await?;

@@ -6,6 +6,7 @@
 pub mod deliveries;
 pub mod finalise;
 pub mod identity;
+pub mod queues;
 pub mod refresh;
 pub mod results;
 pub mod schedules;

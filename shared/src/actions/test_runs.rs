@@ -14,7 +14,7 @@ use crate::domain::event::EventType;
 use crate::domain::test_run::{NewTestRun, RunMove, RunStatus, StartTestRun, StartedTestRun, TestRun, TestRunPatch};
 use crate::domain::test_run_item::ItemStatus;
 use crate::error::{Error, Result};
-use crate::jobs::{FinaliseRun, ring};
+use crate::jobs::{FinaliseRun, Job as _, RefreshRun, ring};
 
 /// Creates a pending run with the project's next number.
 ///
@@ -134,11 +134,15 @@ pub async fn delete(db: &PgPool, caller: &Caller, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Fails runs that no client worked on for longer than `limit`, and returns how many (decisions, Runs).
+/// Fails runs that no client worked on for longer than `limit`, and returns how many (decisions, Runs). None while signs of
+/// life are not taken down, because operators paused the queue that does that.
 ///
 /// # Errors
 /// If the database fails; runs that were failed before that stay failed.
 pub async fn fail_silent(db: &PgPool, limit: Duration) -> Result<usize> {
+    if db::paused_queues::exists(db, RefreshRun::QUEUE).await? {
+        return Ok(0);
+    }
     let mut failed = 0;
     for (project_id, id) in db::test_runs::silent(db, limit.as_secs_f64()).await? {
         let mut tx = db.begin().await?;

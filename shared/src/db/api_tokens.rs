@@ -25,6 +25,8 @@ pub struct NewApiToken<'a> {
     pub hint: &'a str,
     /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it may look after queues.
+    pub is_operator: bool,
 }
 
 /// Inserts a token and returns its id.
@@ -34,8 +36,8 @@ pub struct NewApiToken<'a> {
 pub async fn insert(db: impl PgExecutor<'_>, token: &NewApiToken<'_>) -> sqlx::Result<Uuid> {
     sqlx::query_scalar!(
         "-- api_tokens.insert
-         INSERT INTO api_tokens (id, project_id, user_id, name, role, token_hash, token_hint, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         INSERT INTO api_tokens (id, project_id, user_id, name, role, token_hash, token_hint, expires_at, is_operator)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          RETURNING id",
         Uuid::now_v7(),
         token.project_id,
@@ -45,6 +47,7 @@ pub async fn insert(db: impl PgExecutor<'_>, token: &NewApiToken<'_>) -> sqlx::R
         &token.hash,
         token.hint,
         token.expires_at,
+        token.is_operator,
     )
     .fetch_one(db)
     .await
@@ -72,7 +75,7 @@ pub async fn revoke(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
 pub async fn use_token(db: &PgPool, hash: [u8; 32]) -> sqlx::Result<Option<Caller>> {
     let found = sqlx::query!(
         r#"-- api_tokens.use_token
-         SELECT t.id, t.project_id, t.user_id, least_role.role AS "role!: Role",
+         SELECT t.id, t.project_id, t.user_id, least_role.role AS "role!: Role", t.is_operator,
              coalesce(t.last_used_at < now() - interval '1 minute', TRUE) AS "stale!"
          FROM api_tokens t
          JOIN project_members m USING (project_id, user_id)
@@ -95,7 +98,13 @@ pub async fn use_token(db: &PgPool, hash: [u8; 32]) -> sqlx::Result<Option<Calle
             .execute(db)
             .await?;
     }
-    Ok(Some(Caller { token_id: row.id, project_id: row.project_id, user_id: row.user_id, role: row.role }))
+    Ok(Some(Caller {
+        token_id: row.id,
+        project_id: row.project_id,
+        user_id: row.user_id,
+        role: row.role,
+        is_operator: row.is_operator,
+    }))
 }
 
 /// The project's token with this id, without its secret.
@@ -106,8 +115,8 @@ pub async fn get(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sqlx::R
     sqlx::query_as!(
         ApiToken,
         r#"-- api_tokens.get
-         SELECT id, project_id, user_id, name, role AS "role: Role", token_hint, expires_at, last_used_at, revoked_at,
-             created_at
+         SELECT id, project_id, user_id, name, role AS "role: Role", is_operator, token_hint, expires_at, last_used_at,
+             revoked_at, created_at
          FROM api_tokens
          WHERE project_id = $1 AND id = $2"#,
         project_id,
@@ -125,8 +134,8 @@ pub async fn list(db: impl PgExecutor<'_>, project_id: Uuid, page: Page) -> sqlx
     sqlx::query_as!(
         ApiToken,
         r#"-- api_tokens.list
-         SELECT id, project_id, user_id, name, role AS "role: Role", token_hint, expires_at, last_used_at, revoked_at,
-             created_at
+         SELECT id, project_id, user_id, name, role AS "role: Role", is_operator, token_hint, expires_at, last_used_at,
+             revoked_at, created_at
          FROM api_tokens
          WHERE project_id = $1
          ORDER BY created_at DESC, id DESC

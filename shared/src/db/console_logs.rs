@@ -77,3 +77,26 @@ pub async fn count(
     .fetch_one(db)
     .await
 }
+
+/// Deletes console lines that came in more than `age_seconds` ago, at most `limit`, and returns how many.
+///
+/// # Errors
+/// If the database fails.
+pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- console_logs.prune
+         DELETE FROM console_logs
+         WHERE id IN (
+             SELECT id FROM console_logs
+             WHERE created_at < now() - make_interval(secs => $1)
+             ORDER BY created_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )",
+        age_seconds,
+        limit,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
+}

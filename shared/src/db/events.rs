@@ -188,7 +188,8 @@ pub async fn position(db: impl PgExecutor<'_>, project_id: Uuid, id: Uuid) -> sq
     Ok(row.map(|row| Position { transaction_id: row.transaction_id, sequence: row.sequence }))
 }
 
-/// Deletes events that are older than `age_seconds`, at most `limit`, and returns how many.
+/// Deletes events that are older than `age_seconds` with their deliveries, at most `limit`, and returns how many. One that
+/// is still to be delivered stays.
 ///
 /// # Errors
 /// If the database fails.
@@ -196,7 +197,13 @@ pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sql
     sqlx::query!(
         "-- events.prune
          DELETE FROM events WHERE id IN (
-             SELECT id FROM events WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2
+             SELECT id FROM events e
+             WHERE created_at < now() - make_interval(secs => $1)
+                 AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d
+                     WHERE d.event_id = e.id AND d.status IN ('pending', 'sending'))
+             ORDER BY created_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
          )",
         age_seconds,
         limit,

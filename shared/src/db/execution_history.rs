@@ -113,3 +113,26 @@ pub async fn statistics(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx::Re
     .fetch_one(db)
     .await
 }
+
+/// Deletes what was executed more than `age_seconds` ago, at most `limit`, and returns how many.
+///
+/// # Errors
+/// If the database fails.
+pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- test_execution_history.prune
+         DELETE FROM test_execution_history
+         WHERE id IN (
+             SELECT id FROM test_execution_history
+             WHERE executed_at < now() - make_interval(secs => $1)
+             ORDER BY executed_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )",
+        age_seconds,
+        limit,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
+}

@@ -78,17 +78,23 @@ pub async fn insert(
     .map(|_| ())
 }
 
-/// Deletes answers that are older than 24 hours, at most 10,000. Returns how many went.
+/// Deletes answers that are older than `age_seconds`, at most `limit`, and returns how many.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn prune(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sqlx::Result<u64> {
     sqlx::query!(
         "-- idempotency_keys.prune
          DELETE FROM idempotency_keys
          WHERE (token_id, key) IN (
-             SELECT token_id, key FROM idempotency_keys WHERE created_at <= now() - interval '24 hours' LIMIT 10000
-         )"
+             SELECT token_id, key FROM idempotency_keys
+             WHERE created_at <= now() - make_interval(secs => $1)
+             ORDER BY created_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )",
+        age_seconds,
+        limit,
     )
     .execute(db)
     .await

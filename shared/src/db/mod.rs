@@ -13,6 +13,7 @@ pub mod idempotency_keys;
 pub mod invariants;
 pub mod network_logs;
 pub mod notifications;
+pub mod paused_queues;
 pub mod projects;
 pub mod run_refreshes;
 pub mod schedule_executions;

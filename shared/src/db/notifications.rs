@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::domain::notification::NotificationKind;
+use crate::domain::notification::{NotificationKind, NotificationStatus};
 
 /// Inserts a row per recipient who has none, and returns the new ones' ids.
 ///
@@ -149,11 +149,64 @@ pub async fn set_failed(
     Ok(next.flatten())
 }
 
-/// Mails that should have been sent by now, noted as rung again. A retry was rung for at its due time.
+/// Where a mail is on its way; `None` if there is no such mail.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+pub async fn status(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<NotificationStatus>> {
+    sqlx::query_scalar!(
+        r#"-- notifications.status
+         SELECT status AS "status: NotificationStatus" FROM notifications WHERE id = $1"#,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Makes a mail due now that waits or was given up. Returns whether it could: not while it is being sent, nor after.
+///
+/// # Errors
+/// If the database fails.
+pub async fn make_due(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "-- notifications.make_due
+         UPDATE notifications
+         SET status = 'pending', lease_until = NULL, next_attempt_at = now(), rung_at = clock_timestamp()
+         WHERE id = $1 AND (status IN ('pending', 'failed') OR (status = 'sending' AND lease_until < now()))",
+        id,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+/// Gives a mail up that nobody is sending.
+///
+/// # Errors
+/// If the database fails.
+pub async fn give_up(db: impl PgExecutor<'_>, id: Uuid, reason: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- notifications.give_up
+         UPDATE notifications
+         SET status = 'failed', lease_until = NULL, last_error = $2
+         WHERE id = $1 AND (status = 'pending' OR (status = 'sending' AND lease_until < now()))",
+        id,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Mails that should have been sent by now, but for some, noted as rung again. A retry was rung for at its due time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn take_overdue(
+    db: impl PgExecutor<'_>,
+    rung_before: DateTime<Utc>,
+    except: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- notifications.take_overdue
          UPDATE notifications
@@ -161,13 +214,14 @@ pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -
          WHERE id IN (
              SELECT id FROM notifications
              WHERE status IN ('pending', 'sending') AND coalesce(lease_until < now(), TRUE)
-                 AND greatest(next_attempt_at, rung_at) < $1
+                 AND greatest(next_attempt_at, rung_at) < $1 AND id <> ALL($2)
              ORDER BY next_attempt_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED
          )
          RETURNING id",
         rung_before,
+        except,
     )
     .fetch_all(db)
     .await

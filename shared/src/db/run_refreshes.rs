@@ -47,20 +47,29 @@ pub async fn delete(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<bool>
         .map(|done| done.rows_affected() == 1)
 }
 
-/// Runs that should have been refreshed by now, noted as rung again.
+/// Runs that should have been refreshed by now, but for some, noted as rung again.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+pub async fn take_overdue(
+    db: impl PgExecutor<'_>,
+    rung_before: DateTime<Utc>,
+    except: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- run_refreshes.take_overdue
          UPDATE run_refreshes
          SET rung_at = clock_timestamp()
          WHERE run_id IN (
-             SELECT run_id FROM run_refreshes WHERE rung_at < $1 ORDER BY rung_at LIMIT 500 FOR UPDATE SKIP LOCKED
+             SELECT run_id FROM run_refreshes
+             WHERE rung_at < $1 AND run_id <> ALL($2)
+             ORDER BY rung_at
+             LIMIT 500
+             FOR UPDATE SKIP LOCKED
          )
          RETURNING run_id",
         rung_before,
+        except,
     )
     .fetch_all(db)
     .await

@@ -179,6 +179,22 @@ pub async fn set_run(db: impl PgExecutor<'_>, id: Uuid, run_id: Uuid) -> sqlx::R
     .map(|_| ())
 }
 
+/// Gives a locked execution up that waits for its run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn give_up(db: impl PgExecutor<'_>, id: Uuid, reason: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- schedule_executions.give_up
+         UPDATE schedule_executions SET status = 'failed', error_message = $2 WHERE id = $1",
+        id,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
 /// Takes the figures of an ended run over into its execution.
 ///
 /// # Errors
@@ -245,25 +261,55 @@ pub async fn count(db: impl PgExecutor<'_>, schedule_id: Uuid, status: Option<Ex
     .await
 }
 
-/// Executions that should have their run by now, noted as rung again.
+/// Executions that should have their run by now, but for some, noted as rung again.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+pub async fn take_overdue(
+    db: impl PgExecutor<'_>,
+    rung_before: DateTime<Utc>,
+    except: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- schedule_executions.take_overdue
          UPDATE schedule_executions
          SET rung_at = clock_timestamp()
          WHERE id IN (
              SELECT id FROM schedule_executions
-             WHERE status = 'pending' AND test_run_id IS NULL AND rung_at < $1
+             WHERE status = 'pending' AND test_run_id IS NULL AND rung_at < $1 AND id <> ALL($2)
              ORDER BY rung_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED
          )
          RETURNING id",
         rung_before,
+        except,
     )
     .fetch_all(db)
     .await
+}
+
+/// Deletes executions that have ended, were due more than `age_seconds` ago and whose run, if they had one, is gone, at most
+/// `limit`, and returns how many.
+///
+/// # Errors
+/// If the database fails.
+pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- schedule_executions.prune
+         DELETE FROM schedule_executions
+         WHERE id IN (
+             SELECT id FROM schedule_executions
+             WHERE scheduled_for < now() - make_interval(secs => $1)
+                 AND test_run_id IS NULL AND status NOT IN ('pending', 'running')
+             ORDER BY scheduled_for
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )",
+        age_seconds,
+        limit,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
 }

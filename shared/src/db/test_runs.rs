@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::postgres::Postgres;
-use sqlx::{PgExecutor, QueryBuilder};
+use sqlx::{PgExecutor, PgPool, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::page::Page;
@@ -406,6 +406,20 @@ pub async fn set_finalised(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()
         .map(|_| ())
 }
 
+/// Whether an ended run's books are written; `None` if there is no such run, or it has not ended.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_finalised(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"-- test_runs.is_finalised
+         SELECT finalised_at IS NOT NULL AS "finalised!" FROM test_runs WHERE id = $1 AND completed_at IS NOT NULL"#,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Notes where a run's report is. Not a change of the run, so `updated_at` stays: the report shows the run as of that time.
 ///
 /// # Errors
@@ -452,24 +466,49 @@ pub async fn is_silent(db: impl PgExecutor<'_>, id: Uuid, limit_seconds: f64) ->
     .await
 }
 
-/// Ended runs whose books should have been written by now, noted as rung again.
+/// Takes it for a sign of life of a run under way that it is noted for a refresh, which is what takes those down otherwise.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn take_unfinalised(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+pub async fn hear_noted(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- test_runs.hear_noted
+         WITH noted AS (
+             SELECT r.id FROM test_runs r JOIN run_refreshes w ON w.run_id = r.id
+             WHERE r.status IN ('queued', 'running')
+             ORDER BY r.id
+             FOR NO KEY UPDATE OF r
+         )
+         UPDATE test_runs r SET last_activity_at = now() FROM noted WHERE r.id = noted.id"
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// Ended runs whose books should have been written by now, but for some, noted as rung again.
+///
+/// # Errors
+/// If the database fails.
+pub async fn take_unfinalised(
+    db: impl PgExecutor<'_>,
+    rung_before: DateTime<Utc>,
+    except: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- test_runs.take_unfinalised
          UPDATE test_runs
          SET finalise_rung_at = clock_timestamp()
          WHERE id IN (
              SELECT id FROM test_runs
-             WHERE completed_at IS NOT NULL AND finalised_at IS NULL AND finalise_rung_at < $1
+             WHERE completed_at IS NOT NULL AND finalised_at IS NULL AND finalise_rung_at < $1 AND id <> ALL($2)
              ORDER BY completed_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED
          )
          RETURNING id",
         rung_before,
+        except,
     )
     .fetch_all(db)
     .await
@@ -533,26 +572,119 @@ pub async fn delete_all(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Resu
         .map(|_| ())
 }
 
-/// Deletes the rows of runs that have been hidden for longer than `keep_seconds`, at most `limit` runs, with all that
-/// hangs on them. Returns how many runs went.
+/// A run to be purged: one that has been hidden for longer than `hidden_seconds`, or whose books were written and that
+/// ended more than `ended_seconds` ago, where that is given. It is hidden from now on; `None` if there is none.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn purge(db: impl PgExecutor<'_>, keep_seconds: f64, limit: i64) -> sqlx::Result<u64> {
-    sqlx::query!(
-        "-- test_runs.purge
-         DELETE FROM test_runs
-         WHERE id IN (
-             SELECT id FROM test_runs
-             WHERE deleted_at < now() - make_interval(secs => $1)
-             ORDER BY deleted_at
-             LIMIT $2
-             FOR UPDATE SKIP LOCKED
-         )",
-        keep_seconds,
-        limit,
+pub async fn hide_expired(
+    db: impl PgExecutor<'_>,
+    hidden_seconds: f64,
+    ended_seconds: Option<f64>,
+) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!(
+        "-- test_runs.hide_expired
+         UPDATE test_runs
+         SET deleted_at = coalesce(deleted_at, now())
+         WHERE id = coalesce(
+             (
+                 SELECT id FROM test_runs
+                 WHERE deleted_at < now() - make_interval(secs => $1)
+                 ORDER BY deleted_at
+                 LIMIT 1
+                 FOR NO KEY UPDATE SKIP LOCKED
+             ),
+             (
+                 SELECT id FROM test_runs
+                 WHERE completed_at < now() - make_interval(secs => $2) AND finalised_at IS NOT NULL
+                 ORDER BY completed_at
+                 LIMIT 1
+                 FOR NO KEY UPDATE SKIP LOCKED
+             )
+         )
+         RETURNING id",
+        hidden_seconds,
+        ended_seconds,
     )
-    .execute(db)
+    .fetch_optional(db)
     .await
-    .map(|done| done.rows_affected())
+}
+
+/// Deletes at most `limit` of the rows below a hidden run, those of one table, the deepest first, and returns how many:
+/// 0 once there is none left. A run may have millions of them, and nobody is to wait for that.
+///
+/// # Errors
+/// If the database fails.
+pub async fn purge_below(db: &PgPool, id: Uuid, limit: i64) -> sqlx::Result<u64> {
+    for statement in BELOW {
+        let deleted = sqlx::query(*statement).bind(id).bind(limit).execute(db).await?.rows_affected();
+        if deleted > 0 {
+            return Ok(deleted);
+        }
+    }
+    Ok(0)
+}
+
+/// What hangs on the results of a run.
+macro_rules! delete_of_results {
+    ($table:literal) => {
+        concat!(
+            "-- ",
+            $table,
+            ".purge
+             DELETE FROM ",
+            $table,
+            " WHERE id IN (
+                 SELECT c.id FROM ",
+            $table,
+            " c JOIN test_run_results r ON r.id = c.test_run_result_id
+                 WHERE r.test_run_id = $1
+                 LIMIT $2
+             )"
+        )
+    };
+}
+
+/// What hangs on a run itself.
+macro_rules! delete_of_run {
+    ($table:literal, $row:literal) => {
+        concat!(
+            "-- ",
+            $table,
+            ".purge
+             DELETE FROM ",
+            $table,
+            " WHERE ",
+            $row,
+            " = ANY(ARRAY(SELECT ",
+            $row,
+            " FROM ",
+            $table,
+            " WHERE test_run_id = $1 LIMIT $2))"
+        )
+    };
+}
+
+/// Checkpoints before steps, which they refer to.
+const BELOW: &[&str] = &[
+    delete_of_results!("console_logs"),
+    delete_of_results!("network_logs"),
+    delete_of_results!("script_results"),
+    delete_of_results!("checkpoint_results"),
+    delete_of_results!("test_step_results"),
+    delete_of_run!("test_run_results", "id"),
+    delete_of_run!("test_run_items", "id"),
+    delete_of_run!("notifications", "id"),
+    delete_of_run!("test_run_report_parts", "ctid"),
+];
+
+/// Deletes a hidden run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn purge(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("-- test_runs.purge\nDELETE FROM test_runs WHERE id = $1 AND deleted_at IS NOT NULL", id)
+        .execute(db)
+        .await
+        .map(|_| ())
 }

@@ -219,6 +219,61 @@ pub async fn restart(db: impl PgExecutor<'_>, webhook_id: Uuid, id: Uuid, retry_
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Where a delivery is on its way, and whether its webhook is enabled; `None` if there is no such delivery.
+///
+/// # Errors
+/// If the database fails.
+pub async fn status(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<(DeliveryStatus, bool)>> {
+    let row = sqlx::query!(
+        r#"-- webhook_deliveries.status
+         SELECT d.status AS "status: DeliveryStatus", w.is_enabled
+         FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+         WHERE d.id = $1"#,
+        id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.status, row.is_enabled)))
+}
+
+/// Makes a delivery due now that waits or was given up, with a plan of its own. Returns whether it could: not while it is
+/// being sent, nor after it was accepted.
+///
+/// # Errors
+/// If the database fails.
+pub async fn make_due(db: impl PgExecutor<'_>, id: Uuid, retry_plan: &[i32]) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "-- webhook_deliveries.make_due
+         UPDATE webhook_deliveries
+         SET status = 'pending', lease_until = NULL, next_attempt_at = now(), rung_at = clock_timestamp(),
+             retry_plan = $2, attempts_before_plan = attempt
+         WHERE id = $1 AND (status IN ('pending', 'failed') OR (status = 'sending' AND lease_until < now()))",
+        id,
+        retry_plan,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+/// Gives a delivery up that nobody is making.
+///
+/// # Errors
+/// If the database fails.
+pub async fn give_up(db: impl PgExecutor<'_>, id: Uuid, reason: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- webhook_deliveries.give_up
+         UPDATE webhook_deliveries
+         SET status = 'failed', lease_until = NULL, last_error = $2
+         WHERE id = $1 AND (status = 'pending' OR (status = 'sending' AND lease_until < now()))",
+        id,
+        reason,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
 /// A webhook's delivery with this id.
 ///
 /// # Errors
@@ -271,11 +326,15 @@ pub async fn count(db: impl PgExecutor<'_>, webhook_id: Uuid, status: Option<Del
     .await
 }
 
-/// Deliveries that should have been made by now, noted as rung again. A retry was rung for at its due time.
+/// Deliveries that should have been made by now, but for some, noted as rung again. A retry was rung for at its due time.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -> sqlx::Result<Vec<Uuid>> {
+pub async fn take_overdue(
+    db: impl PgExecutor<'_>,
+    rung_before: DateTime<Utc>,
+    except: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- webhook_deliveries.take_overdue
          UPDATE webhook_deliveries
@@ -283,13 +342,14 @@ pub async fn take_overdue(db: impl PgExecutor<'_>, rung_before: DateTime<Utc>) -
          WHERE id IN (
              SELECT id FROM webhook_deliveries
              WHERE status IN ('pending', 'sending') AND coalesce(lease_until < now(), TRUE)
-                 AND greatest(next_attempt_at, rung_at) < $1
+                 AND greatest(next_attempt_at, rung_at) < $1 AND id <> ALL($2)
              ORDER BY next_attempt_at
              LIMIT 500
              FOR NO KEY UPDATE SKIP LOCKED
          )
          RETURNING id",
         rung_before,
+        except,
     )
     .fetch_all(db)
     .await

@@ -83,6 +83,8 @@ pub struct ApiToken {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// Whether it may also look after the queues, which are no project's. Only `testrun admin` makes such tokens.
+    pub is_operator: bool,
     /// The beginning of the token, to tell it from others.
     pub token_hint: String,
     /// When it stops working.

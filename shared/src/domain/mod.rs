@@ -13,6 +13,7 @@ pub mod network_log;
 pub mod notification;
 pub mod page;
 pub mod patch;
+pub mod queue;
 pub mod recurrence;
 pub mod schedule;
 pub mod schedule_execution;

@@ -16,6 +16,20 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Where a mail is on its way.
+    pub enum NotificationStatus {
+        /// It waits for its next attempt.
+        Pending = "pending",
+        /// An attempt is under way.
+        Sending = "sending",
+        /// The mail server accepted it.
+        Sent = "sent",
+        /// It was given up.
+        Failed = "failed",
+    }
+}
+
 /// Whether an ended run is told of, and as what (decisions, Notices).
 ///
 /// Without failures only `notify_on_completion` counts; with failed tests or an infrastructure failure either flag

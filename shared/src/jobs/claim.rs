@@ -51,7 +51,8 @@ pub(super) struct Wanted<'a> {
 /// left free (see [`super::hands::Hands::has_room_for`]). The ids of the jobs go through an array, so that whatever the
 /// planner believes of the table, it finds them by primary key; `OFFSET 0` has each step made once.
 ///
-/// A worker that missed its heartbeats claims nothing: others would take it for lost at once.
+/// A worker that missed its heartbeats claims nothing: others would take it for lost at once. Nobody claims from a paused
+/// queue.
 pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::Result<Vec<Claimed>> {
     let (projects, held): (Vec<Uuid>, Vec<i32>) =
         wanted.running.iter().map(|(project, running)| (*project, count(*running))).unzip();
@@ -71,6 +72,7 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
                  (SELECT l.project_id FROM lowest l)) AS project_id OFFSET 0) AS begin
              WHERE begin.project_id IS NOT NULL
                  AND EXISTS (SELECT 1 FROM apalis.workers w WHERE w.id = $2 AND w.last_seen > now() - make_interval(secs => $8))
+                 AND NOT EXISTS (SELECT 1 FROM paused_queues p WHERE p.queue = $1)
              UNION ALL
              SELECT next.project_id, t.first, t.place + 1
              FROM turn t CROSS JOIN LATERAL (SELECT coalesce(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Job;
+use crate::domain::queue::QueueName;
 
 /// Makes the run of a schedule's execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct CreateScheduledRun {
 }
 
 impl Job for CreateScheduledRun {
-    const QUEUE: &'static str = "create_scheduled_run";
+    const QUEUE: &'static str = QueueName::CreateScheduledRun.as_str();
     const CONCURRENCY: usize = 4;
     const TIMEOUT: Duration = Duration::from_secs(20);
     const PROJECT_OF_ROW: &'static str =

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Job;
+use crate::domain::queue::QueueName;
 
 /// Delivers one event to one webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct DeliverWebhook {
 }
 
 impl Job for DeliverWebhook {
-    const QUEUE: &'static str = "deliver_webhook";
+    const QUEUE: &'static str = QueueName::DeliverWebhook.as_str();
     const CONCURRENCY: usize = 10;
     const TIMEOUT: Duration = Duration::from_secs(20);
     const PROJECT_OF_ROW: &'static str =

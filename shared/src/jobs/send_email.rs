@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Job;
+use crate::domain::queue::QueueName;
 
 /// Sends one mail to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct SendEmail {
 }
 
 impl Job for SendEmail {
-    const QUEUE: &'static str = "send_email";
+    const QUEUE: &'static str = QueueName::SendEmail.as_str();
     const CONCURRENCY: usize = 10;
     const TIMEOUT: Duration = Duration::from_secs(20);
     const PROJECT_OF_ROW: &'static str = "SELECT coalesce(r.project_id, w.project_id) FROM notifications n

@@ -2,13 +2,17 @@
 //!
 //! A doorbell is missing if the row was rung before the oldest job that still waits in its queue: jobs are taken in the
 //! order of their due times, so that one was taken, and whoever took it did not finish. A queue that is merely long is
-//! left alone; ringing once more would only make it longer.
+//! left alone; ringing once more would only make it longer. So is one that is paused.
+//!
+//! A row whose job is in somebody's hands is left alone too: were the job one that kills its worker, every new doorbell would
+//! kill another. Such a job is dead after its third start, and from then on nothing rings for its row until an operator
+//! retries or discards it. Whatever happens to the row next rings by itself, once for each fact.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job, RefreshRun, SendEmail, queue, ring};
+use super::{CreateScheduledRun, DeliverWebhook, FinaliseRun, Job, RefreshRun, SendEmail, operate, queue, ring};
 use crate::db;
 use crate::error::Result;
 
@@ -24,31 +28,36 @@ pub async fn sweep(pool: &PgPool) -> Result<usize> {
     rung += table(
         pool,
         |run_id| RefreshRun { run_id },
-        async |tx, before| db::run_refreshes::take_overdue(tx, before).await,
+        |job| job.run_id,
+        async |tx, before, except| db::run_refreshes::take_overdue(tx, before, except).await,
     )
     .await?;
     rung += table(
         pool,
         |run_id| FinaliseRun { run_id },
-        async |tx, before| db::test_runs::take_unfinalised(tx, before).await,
+        |job| job.run_id,
+        async |tx, before, except| db::test_runs::take_unfinalised(tx, before, except).await,
     )
     .await?;
     rung += table(
         pool,
         |execution_id| CreateScheduledRun { execution_id },
-        async |tx, before| db::schedule_executions::take_overdue(tx, before).await,
+        |job| job.execution_id,
+        async |tx, before, except| db::schedule_executions::take_overdue(tx, before, except).await,
     )
     .await?;
     rung += table(
         pool,
         |notification_id| SendEmail { notification_id },
-        async |tx, before| db::notifications::take_overdue(tx, before).await,
+        |job| job.notification_id,
+        async |tx, before, except| db::notifications::take_overdue(tx, before, except).await,
     )
     .await?;
     rung += table(
         pool,
         |delivery_id| DeliverWebhook { delivery_id },
-        async |tx, before| db::webhook_deliveries::take_overdue(tx, before).await,
+        |job| job.delivery_id,
+        async |tx, before, except| db::webhook_deliveries::take_overdue(tx, before, except).await,
     )
     .await?;
     Ok(rung)
@@ -57,12 +66,19 @@ pub async fn sweep(pool: &PgPool) -> Result<usize> {
 async fn table<J: Job>(
     pool: &PgPool,
     job: impl Fn(Uuid) -> J,
-    take_overdue: impl AsyncFnOnce(&mut PgConnection, DateTime<Utc>) -> sqlx::Result<Vec<Uuid>>,
+    id: impl Fn(J) -> Uuid,
+    take_overdue: impl AsyncFnOnce(&mut PgConnection, DateTime<Utc>, &[Uuid]) -> sqlx::Result<Vec<Uuid>>,
 ) -> Result<usize> {
     let mut tx = pool.begin().await?;
+    if db::paused_queues::exists(&mut *tx, J::QUEUE).await? {
+        return Ok(0);
+    }
+    let except = operate::not_to_double(&mut *tx, J::QUEUE).await?;
+    // What cannot be read is no row's doorbell.
+    let except: Vec<Uuid> = except.iter().filter_map(|payload| serde_json::from_slice(payload).ok()).map(id).collect();
     let patience = db::now(&mut *tx).await? - TimeDelta::seconds(PATIENCE_SECONDS);
     let before = queue::oldest_waiting(&mut *tx, J::QUEUE).await?.map_or(patience, |oldest| oldest.min(patience));
-    let overdue = take_overdue(&mut tx, before).await?;
+    let overdue = take_overdue(&mut tx, before, &except).await?;
     for id in &overdue {
         ring(&mut tx, &job(*id)).await?;
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use testrun_shared::db;
-use testrun_shared::jobs::{self, Job, QueueDepth, ring, ring_at};
+use testrun_shared::jobs::{self, Job, QueueDepth, prune, ring, ring_at};
 use uuid::Uuid;
 
 use crate::sweep::one_of_each;
@@ -109,12 +109,12 @@ async fn the_depth_tells_jobs_by_what_they_wait_for() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn finished_jobs_are_kept_a_day_and_dead_ones_two_weeks() -> anyhow::Result<()> {
+async fn jobs_that_ended_long_ago_and_workers_that_are_gone_are_deleted_a_batch_at_a_time() -> anyhow::Result<()> {
     let w = World::new().await?;
     w.execute(
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, done_at, priority)
          SELECT kept::text || status || hours, 'note', '\\x7b7d', status, 1, 1, now(), now() - make_interval(hours => hours), 0
-         FROM (VALUES ('Done', 23, TRUE), ('Done', 25, FALSE), ('Failed', 335, TRUE), ('Failed', 337, FALSE),
+         FROM (VALUES ('Done', 23, TRUE), ('Done', 25, FALSE), ('Done', 26, FALSE), ('Failed', 335, TRUE), ('Failed', 337, FALSE),
              ('Killed', 335, TRUE), ('Killed', 337, FALSE)) AS finished (status, hours, kept)",
     )
     .await?;
@@ -131,12 +131,23 @@ async fn finished_jobs_are_kept_a_day_and_dead_ones_two_weeks() -> anyhow::Resul
     .await?;
     w.execute("UPDATE apalis.jobs SET lock_by = 'holds-a-job' WHERE id = 'trueDone23'").await?;
 
-    assert_eq!(jobs::prune(&mut *w.db.acquire().await?).await?, 3 + 1);
+    let (day, fortnight) = (86_400.0, 14.0 * 86_400.0);
+    assert_eq!(prune::done(&w.db, day, 1).await?, 1);
+    let oldest: Option<String> =
+        sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE id = 'falseDone26'").fetch_optional(&w.db).await?;
+    assert_eq!(oldest, None, "the oldest goes first");
+    assert_eq!(prune::done(&w.db, day, 10).await?, 1);
+    assert_eq!(prune::dead(&w.db, fortnight, 10).await?, 2);
+    assert_eq!(prune::workers(&w.db, 10).await?, 1);
     let kept: Vec<String> = sqlx::query_scalar("SELECT id FROM apalis.jobs ORDER BY id").fetch_all(&w.db).await?;
     assert_eq!(kept, ["true-old", "trueDone23", "trueFailed335", "trueKilled335"]);
     let workers: Vec<String> = sqlx::query_scalar("SELECT id FROM apalis.workers ORDER BY id").fetch_all(&w.db).await?;
     assert_eq!(workers, ["alive", "holds-a-job"]);
-    assert_eq!(jobs::prune(&mut *w.db.acquire().await?).await?, 0);
+    for rest in
+        [prune::done(&w.db, day, 10).await?, prune::dead(&w.db, fortnight, 10).await?, prune::workers(&w.db, 10).await?]
+    {
+        assert_eq!(rest, 0);
+    }
     Ok(())
 }
 

@@ -127,9 +127,8 @@ async fn a_worker_that_is_alive_and_cannot_claim_is_not_ready() -> anyhow::Resul
     w.execute("ALTER TABLE apalis.jobs RENAME COLUMN project_id TO another_name").await?;
     // Four heartbeats may be missed.
     until("the worker not to be ready", SOON * 2, || async { Ok(runner.readiness.check().err()) }).await?;
-    let alive: bool = sqlx::query_scalar("SELECT last_seen > now() - interval '15 s' FROM apalis.workers")
-        .fetch_one(&w.db)
-        .await?;
+    let alive: bool =
+        sqlx::query_scalar("SELECT last_seen > now() - interval '15 s' FROM apalis.workers").fetch_one(&w.db).await?;
     assert!(alive);
     w.execute("ALTER TABLE apalis.jobs RENAME COLUMN another_name TO project_id").await?;
     ring_all(&w, &work(0..1)).await?;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use testrun_shared::actions::{schedules, test_runs};
+use testrun_shared::actions::{queues, schedules, test_runs};
 use testrun_shared::db;
 use testrun_shared::domain::notification::NotificationKind;
+use testrun_shared::domain::queue::QueueName;
 use testrun_shared::domain::test_run::NewTestRun;
 use testrun_shared::jobs::sweep::sweep;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::world::{World, utc};
 const QUEUES: [&str; 5] = ["create_scheduled_run", "deliver_webhook", "finalise_run", "refresh_run", "send_email"];
 
 /// The waiting jobs of each queue that has any.
-async fn waiting(w: &World) -> sqlx::Result<BTreeMap<&'static str, Vec<Value>>> {
+pub(crate) async fn waiting(w: &World) -> sqlx::Result<BTreeMap<&'static str, Vec<Value>>> {
     let mut all = BTreeMap::new();
     for queue in QUEUES {
         let jobs = w.jobs(queue).await?;
@@ -59,7 +60,7 @@ pub(crate) async fn one_of_each(w: &World) -> anyhow::Result<BTreeMap<&'static s
 }
 
 /// Lets six seconds go by: all that was rung for was rung for that much earlier.
-async fn six_seconds_later(w: &World) -> sqlx::Result<()> {
+pub(crate) async fn six_seconds_later(w: &World) -> sqlx::Result<()> {
     for statement in [
         "UPDATE run_refreshes SET rung_at = rung_at - interval '6 s'",
         "UPDATE test_runs SET finalise_rung_at = finalise_rung_at - interval '6 s'",
@@ -73,6 +74,15 @@ async fn six_seconds_later(w: &World) -> sqlx::Result<()> {
         w.execute(statement).await?;
     }
     Ok(())
+}
+
+/// The same, with a job for each of them.
+pub(crate) async fn one_of_each_rung(w: &World) -> anyhow::Result<BTreeMap<&'static str, Vec<Value>>> {
+    let expected = one_of_each(w).await?;
+    w.lose_jobs().await?;
+    six_seconds_later(w).await?;
+    assert_eq!(sweep(&w.db).await?, 5);
+    Ok(expected)
 }
 
 #[tokio::test]
@@ -204,6 +214,44 @@ async fn a_retry_counts_as_rung_for_when_it_is_due() -> anyhow::Result<()> {
     w.execute("DELETE FROM schedule_executions").await?;
     w.execute("UPDATE test_runs SET finalised_at = now() WHERE completed_at IS NOT NULL").await?;
     assert_eq!(sweep(&w.db).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_somebody_has_in_hand_or_what_waits_for_another_start_is_not_doubled() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    one_of_each_rung(&w).await?;
+    for state in [
+        "UPDATE apalis.jobs SET status = 'Queued'",
+        "UPDATE apalis.jobs SET status = 'Running', lock_at = now()",
+        "UPDATE apalis.jobs SET status = 'Pending', attempts = 1, run_at = now() + interval '1 minute'",
+    ] {
+        w.execute(state).await?;
+        six_seconds_later(&w).await?;
+        six_seconds_later(&w).await?;
+        assert_eq!(sweep(&w.db).await?, 0, "{state}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_paused_queue_gets_no_more_doorbells_than_there_are_facts() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let expected = one_of_each(&w).await?;
+    w.lose_jobs().await?;
+    for queue in QueueName::ALL {
+        queues::pause(&w.db, *queue, None, None).await?;
+    }
+    for _ in 0..3 {
+        six_seconds_later(&w).await?;
+        assert_eq!(sweep(&w.db).await?, 0);
+    }
+    for queue in QueueName::ALL {
+        queues::resume(&w.db, *queue).await?;
+    }
+    six_seconds_later(&w).await?;
+    assert_eq!(sweep(&w.db).await?, 5);
+    assert_eq!(waiting(&w).await?, expected);
     Ok(())
 }
 

@@ -146,6 +146,7 @@ async fn a_token_for_nobody_or_for_the_past_is_not_made() -> anyhow::Result<()> 
         name: "CI",
         role: Role::Member,
         expires_at: Some(now + TimeDelta::hours(1)),
+        is_operator: false,
     };
     let token = identity::create_token(&w.db, &request).await?;
     assert!(Authenticator::new(w.db.clone()).authenticate(Some(&bearer(token.reveal()))).await.is_ok());
@@ -156,7 +157,7 @@ async fn a_token_for_nobody_or_for_the_past_is_not_made() -> anyhow::Result<()> 
     let unnamed = TokenRequest { name: " ", expires_at: None, ..past };
     assert_eq!(fields(&identity::create_token(&w.db, &unnamed).await.expect_err("no name")), ["name"]);
     for request in [
-        TokenRequest { project: "nowhere", name: "CI", user: unnamed.user, role: unnamed.role, expires_at: None },
+        TokenRequest { project: "nowhere", name: "CI", user: unnamed.user, role: unnamed.role, ..unnamed },
         TokenRequest { user: "nobody@example.com", name: "CI", ..unnamed },
     ] {
         let error = identity::create_token(&w.db, &request).await.expect_err("no such thing");

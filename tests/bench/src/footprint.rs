@@ -73,10 +73,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             mib(size / 1024),
         ]);
     }
-    rows.push(vec!["together".to_owned(), mib(sums[0]), format!("{} at once", mib(together)), String::new(), String::new()]);
+    rows.push(vec![
+        "together".to_owned(),
+        mib(sums[0]),
+        format!("{} at once", mib(together)),
+        String::new(),
+        String::new(),
+    ]);
     let title = format!("{} bare and {} full results over 16 connections", arguments.results, arguments.results);
     table::print(&title, &["Program", "Idle", "Under load", "Ready after", "File"], &rows);
-    println!("\nIn the database, indexes and the item included: {} bytes a bare result, {} a full one.", bytes[0], bytes[1]);
+    println!(
+        "\nIn the database, indexes and the item included: {} bytes a bare result, {} a full one.",
+        bytes[0], bytes[1]
+    );
     running.stop().await?;
     postgres.stop().await
 }

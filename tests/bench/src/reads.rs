@@ -147,12 +147,10 @@ async fn fill(stage: &Stage, results: i64) -> anyhow::Result<()> {
     .bind(i32::try_from(CASES_OF_RUN)?)
     .execute(&stage.db)
     .await?;
-    sqlx::query(
-        "UPDATE test_runs SET total_tests = 1000, passed_tests = 1000, failed_tests = 0 WHERE run_number = $1",
-    )
-    .bind(i32::try_from(runs)?)
-    .execute(&stage.db)
-    .await?;
+    sqlx::query("UPDATE test_runs SET total_tests = 1000, passed_tests = 1000, failed_tests = 0 WHERE run_number = $1")
+        .bind(i32::try_from(runs)?)
+        .execute(&stage.db)
+        .await?;
     for statement in FILL {
         sqlx::query("SET LOCAL synchronous_commit = off").execute(&stage.db).await?;
         let mut tx = stage.db.begin().await?;
@@ -204,6 +202,7 @@ async fn sequential_scans(db: &PgPool) -> anyhow::Result<BTreeMap<String, i64>> 
 }
 
 fn new_scans(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    let more = after.iter().map(|(table, scans)| (table.clone(), scans - before.get(table).copied().unwrap_or_default()));
+    let more =
+        after.iter().map(|(table, scans)| (table.clone(), scans - before.get(table).copied().unwrap_or_default()));
     more.filter(|(_, scans)| *scans > 0).collect()
 }

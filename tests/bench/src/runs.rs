@@ -136,12 +136,11 @@ async fn replay(
     let mailed = Instant::now();
     let begun = begun.context("no items")?;
     // By the database's clock: the client only looks from time to time.
-    let completed: f64 = sqlx::query_scalar(
-        "SELECT extract(epoch FROM completed_at - started_at)::float8 FROM test_runs WHERE id = $1",
-    )
-    .bind(run)
-    .fetch_one(&stage.db)
-    .await?;
+    let completed: f64 =
+        sqlx::query_scalar("SELECT extract(epoch FROM completed_at - started_at)::float8 FROM test_runs WHERE id = $1")
+            .bind(run)
+            .fetch_one(&stage.db)
+            .await?;
     let since = |end: Instant| (end - begun).as_secs_f64();
     Ok(Times { sent: since(sent.context("no results")?), completed, mailed: since(mailed) })
 }

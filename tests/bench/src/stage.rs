@@ -55,7 +55,8 @@ impl Postgres {
     /// The program of this name that comes with the server.
     pub(crate) async fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
         let pool = db::pool(&self.url("postgres").into(), 2, "bench")?;
-        let dir: Option<String> = sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetch_optional(&pool).await?;
+        let dir: Option<String> =
+            sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetch_optional(&pool).await?;
         let file = Path::new(&dir.context("the server does not tell where its programs are")?).join(name);
         anyhow::ensure!(file.exists(), "PostgreSQL's {name} is not installed: {} is missing", file.display());
         Ok(file)
@@ -99,7 +100,8 @@ impl Stage {
 
     /// Starts an api, a worker that sends mail to `smtp`, and a scheduler.
     pub(crate) async fn start(&self, smtp: &SmtpSink) -> anyhow::Result<Programs> {
-        let api = self.process("testrun-api", &[("TESTRUN_LISTEN", "127.0.0.1:0"), ("TESTRUN_RATE_LIMIT", "0")]).await?;
+        let api =
+            self.process("testrun-api", &[("TESTRUN_LISTEN", "127.0.0.1:0"), ("TESTRUN_RATE_LIMIT", "0")]).await?;
         let smtp_url = smtp.url();
         let admin = ("TESTRUN_ADMIN_LISTEN", "127.0.0.1:0");
         let mail = [("SMTP_URL", smtp_url.as_str()), ("MAIL_FROM", "Testrun <testrun@example.com>"), admin];

@@ -117,7 +117,7 @@ impl Tenant {
 }
 
 async fn token(pool: &PgPool, project: &str, user: &str, role: Role) -> anyhow::Result<String> {
-    let request = TokenRequest { project, user, name: "test", role, expires_at: None };
+    let request = TokenRequest { project, user, name: "test", role, expires_at: None, is_operator: false };
     Ok(identity::create_token(pool, &request).await?.reveal().to_owned())
 }
 

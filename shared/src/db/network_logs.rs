@@ -89,7 +89,6 @@ pub async fn prune(db: impl PgExecutor<'_>, age_seconds: f64, limit: i64) -> sql
          WHERE id IN (
              SELECT id FROM network_logs
              WHERE created_at < now() - make_interval(secs => $1)
-             ORDER BY created_at
              LIMIT $2
              FOR UPDATE SKIP LOCKED
          )",

@@ -83,7 +83,7 @@ pub struct LimitConfig {
     #[arg(long, env = "TESTRUN_MAX_IN_PROGRESS", value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub max_in_progress: Option<u16>,
 
-    /// Event streams and WebSockets that a process keeps open at once; further ones get 503
+    /// Event streams, over WebSocket or not, that a process keeps open at once; further ones get 503
     #[arg(long, env = "TESTRUN_MAX_STREAMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_streams: u32,
 }

@@ -108,7 +108,7 @@ fn is_told(log: &[Value], run: &Uuid, project: &str) {
     });
     let fields = about_run.as_object().into_iter().flatten();
     let is_about_run = |line: &&Value| fields.clone().all(|(name, value)| line[name.as_str()] == *value);
-    assert!(own.iter().any(|line| is_about_run(&line)), "no line about the run: {own:#?}");
+    assert!(own.iter().any(is_about_run), "no line about the run: {own:#?}");
     let created: BTreeSet<_> = log
         .iter()
         .filter(|line| line["route"] == "/api/v1/test-runs" && line["run_id"] == run.to_string())

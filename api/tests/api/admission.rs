@@ -29,7 +29,7 @@ async fn start(in_progress: usize, streams: usize) -> anyhow::Result<App> {
 }
 
 /// Sends a request in the background.
-fn send(asking: &mut JoinSet<anyhow::Result<Raw>>, app: &App, method: &'static str, path: String, body: &'static str) {
+fn send(asking: &mut JoinSet<anyhow::Result<Raw>>, app: &App, method: &'static str, path: &str, body: &'static str) {
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build();
     let request = http.map(|http| {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
@@ -69,12 +69,12 @@ async fn reports_that_take_long_leave_room_for_lists_and_writes() -> anyhow::Res
     let mut lock = app.db.pool.begin().await?;
     sqlx::query("LOCK TABLE test_runs IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await?;
     let mut held = JoinSet::new();
-    send(&mut held, &app, "GET", format!("{}/report", run.path()), "");
+    send(&mut held, &app, "GET", &format!("{}/report", run.path()), "");
     blocked(&app, 1).await?;
 
     let mut more = JoinSet::new();
     for path in ["report", "summary", "report"] {
-        send(&mut more, &app, "GET", format!("{}/{path}", run.path()), "");
+        send(&mut more, &app, "GET", &format!("{}/{path}", run.path()), "");
     }
     let mut wrong = Vec::new();
     while let Some(answer) = more.join_next().await {
@@ -101,14 +101,14 @@ async fn writes_beyond_what_can_be_done_are_refused_until_there_is_room() -> any
         .await?;
     let mut held = JoinSet::new();
     for _ in 0..4 {
-        send(&mut held, &app, "PUT", run.path(), r#"{"run_name": "Held"}"#);
+        send(&mut held, &app, "PUT", &run.path(), r#"{"run_name": "Held"}"#);
     }
     blocked(&app, 4).await?;
 
     let mut more = JoinSet::new();
     for _ in 0..20 {
-        send(&mut more, &app, "POST", "/api/v1/test-cases".to_owned(), r#"{"name": "Too much"}"#);
-        send(&mut more, &app, "GET", "/api/v1/test-cases".to_owned(), "");
+        send(&mut more, &app, "POST", "/api/v1/test-cases", r#"{"name": "Too much"}"#);
+        send(&mut more, &app, "GET", "/api/v1/test-cases", "");
     }
     let mut wrong = Vec::new();
     while let Some(answer) = more.join_next().await {

@@ -8,7 +8,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Time, level, target, the fields of all spans and those of the event, which win, on one level: so a line can be found by
 /// `request_id` or `run_id` without knowing how deep in the code it was written.
@@ -28,7 +28,7 @@ where
         let mut line = Map::new();
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonFields>>();
             if let Some(Value::Object(fields)) = fields.and_then(|fields| serde_json::from_str(&fields.fields).ok()) {

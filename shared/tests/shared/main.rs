@@ -32,6 +32,7 @@ mod sweep;
 mod tokens;
 mod turns;
 mod twice;
+mod webhook_mails;
 mod webhooks;
 mod workers;
 mod world;

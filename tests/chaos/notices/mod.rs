@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
         plan.faults
     ));
     let mut postgres = Postgres::start().await?;
-    let pool = db::pool(&postgres.url().to_owned().into(), 10, "chaos")?;
+    let pool = postgres.pool()?;
     db::migrate(&pool).await?;
     let sink = SmtpSink::start().await?;
     let receiver = WebhookReceiver::start_with(move |request| plan::reply(options, request)).await?;

@@ -15,6 +15,8 @@ use super::doors::Doors;
 const STAY: std::ops::Range<usize> = 20..400;
 /// How long a client waits before it comes back, in milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 20..500;
+/// And when it was not let in: about as long as browsers do.
+const REFUSED_MS: std::ops::Range<u64> = 1_500..4_500;
 
 /// Clients that follow the projects.
 pub(super) struct Streams {
@@ -78,9 +80,11 @@ impl Streams {
 async fn follow(seen: Arc<watch::Sender<Seen>>, doors: Doors, token: String, mut rng: StdRng) {
     loop {
         let stay = rng.random_range(STAY);
+        let connections = seen.borrow().connections;
         // However it ended, a client does the same.
         drop(follow_for(stay, &seen, &doors.one(rng.random_range(0..1_000)), &token).await);
-        tokio::time::sleep(Duration::from_millis(rng.random_range(AWAY_MS))).await;
+        let away = if seen.borrow().connections > connections { AWAY_MS } else { REFUSED_MS };
+        tokio::time::sleep(Duration::from_millis(rng.random_range(away))).await;
     }
 }
 

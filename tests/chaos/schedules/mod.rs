@@ -40,7 +40,7 @@ pub(crate) struct Options {
 /// Lets it all happen, tells of it by `say`, and judges.
 pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<Verdict> {
     let mut postgres = Postgres::start().await?;
-    let pool = db::pool(&postgres.url().to_owned().into(), 10, "chaos")?;
+    let pool = postgres.pool()?;
     db::migrate(&pool).await?;
     let tenant = Tenant::create(&pool, "Chaos").await?;
     let sink = SmtpSink::start().await?;

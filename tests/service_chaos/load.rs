@@ -51,7 +51,7 @@ impl Pace {
 /// All clients together.
 #[derive(Debug)]
 pub(crate) struct Load {
-    client: Client,
+    pub(crate) client: Client,
     book: Mutex<Book>,
     pace: Pace,
 }

@@ -9,6 +9,8 @@ mod client;
 mod load;
 mod plan;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::sync::Arc;
@@ -55,26 +57,38 @@ pub(crate) async fn run(options: Options, say: impl Fn(&str)) -> anyhow::Result<
     ));
     say(&format!("plan: {}", plan.summary()));
     let mut stage = Stage::set(seed).await?;
+    let (load, unsettled) = perform(&mut stage, options, &plan, &say).await?;
+    say("checking");
+    let mut verdict = Verdict::reach(&mut stage, &load, &RECIPIENTS).await?;
+    verdict.check("left undone", 0, unsettled);
+    stage.clear().await?;
+    Ok(verdict)
+}
+
+/// Has clients work while things break, and waits until nothing is left to do; what is left nevertheless is returned.
+async fn perform(
+    stage: &mut Stage,
+    options: Options,
+    plan: &Plan,
+    say: impl Fn(&str),
+) -> anyhow::Result<(Arc<Load>, Vec<String>)> {
+    let Options { seed, duration, results, clients, schedules, .. } = options;
     let client = Client::new(stage.fleet.addresses(), APIS, &stage.tenant.token)?;
-    let load = Arc::new(Load::new(client.clone(), results, duration));
+    let load = Arc::new(Load::new(client, results, duration));
     load.prepare(&due_times(seed, schedules, duration), &stage.webhooks.url("/hook"), &RECIPIENTS).await?;
     let mut working = JoinSet::new();
     for number in 0..clients {
         working.spawn(Arc::clone(&load).work(seed, number));
     }
-    break_things(&mut stage, &plan, &load, |line| say(&format!("{:6} results, {line}", load.progress()))).await?;
+    break_things(stage, plan, &load, |line| say(&format!("{:6} results, {line}", load.progress()))).await?;
     say(&format!("no more faults; {} results are submitted", load.progress()));
     stage.fleet.ready().await?;
     while let Some(ended) = working.join_next().await {
         ended?;
     }
     say("no more results; what is left is done");
-    let unsettled = settle(&stage, &load, seed).await?;
-    say("checking");
-    let mut verdict = Verdict::reach(&mut stage, &load.book(), &client, &RECIPIENTS).await?;
-    verdict.check("left undone", 0, unsettled);
-    stage.clear().await?;
-    Ok(verdict)
+    let unsettled = settle(stage, &load, seed).await?;
+    Ok((load, unsettled))
 }
 
 /// One-time schedules are due at any time.

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::book::Book;
 use super::client::Client;
+use super::load::Load;
 use super::stage::Stage;
 
 /// How many violations of a check are shown.
@@ -33,12 +34,15 @@ struct Check {
 }
 
 impl Verdict {
-    pub(crate) async fn reach(
-        stage: &mut Stage,
-        book: &Book,
-        client: &Client,
-        recipients: &[&str],
-    ) -> anyhow::Result<Self> {
+    /// Looks at everything, once nothing is left to do.
+    pub(crate) async fn reach(stage: &mut Stage, load: &Load, recipients: &[&str]) -> anyhow::Result<Self> {
+        let (client, book) = (&load.client, std::mem::take(&mut *load.book()));
+        let verdict = Self::compare(stage, &book, client, recipients).await;
+        *load.book() = book;
+        verdict
+    }
+
+    async fn compare(stage: &mut Stage, book: &Book, client: &Client, recipients: &[&str]) -> anyhow::Result<Self> {
         let mut verdict = Self::default();
         verdict.tell_of(stage, client);
         verdict.check("troubles of clients", 0, book.trouble.clone());

@@ -2,11 +2,13 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tempfile::TempDir;
 use testrun_postgres::{Options, Server};
 
@@ -36,6 +38,14 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Connections for the test itself, which has more patience than a service: the machine is busy.
+    ///
+    /// # Errors
+    /// Never: the address is its own.
+    pub fn pool(&self) -> sqlx::Result<PgPool> {
+        PgPoolOptions::new().max_connections(10).acquire_timeout(Duration::from_secs(60)).connect_lazy(&self.url)
     }
 
     /// Ends it at once, without a word to anybody ("immediate").

@@ -17,13 +17,11 @@ mod retries;
 mod schedule_chaos;
 mod scheduled_run;
 mod scheduler_outage;
-#[path = "../service_chaos/mod.rs"]
 mod service_chaos;
 mod settings;
 mod setup;
 mod standalone;
 mod systemd;
-mod under_fire;
 mod webhook_mails;
 mod worker_crash;
 mod world;

@@ -2,8 +2,8 @@
 //! lost, doubled or wrong.
 
 mod bounds;
-#[path = "../../service_chaos/mod.rs"]
-mod service_chaos;
+#[path = "../../chaos/service/mod.rs"]
+mod service;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let say = |line: &str| println!("{:7.1} s  {line}", begun.elapsed().as_secs_f64());
     let mut failures = 0;
     if arguments.part != Part::Bounds {
-        let verdict = service_chaos::run(arguments.options(), say).await?;
+        let verdict = service::run(arguments.options(), say).await?;
         println!("{verdict}");
         failures += verdict.violations().len();
     }
@@ -102,9 +102,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 impl Arguments {
-    fn options(&self) -> service_chaos::Options {
+    fn options(&self) -> service::Options {
         let Self { seed, minutes, results, kills, clients, schedules, .. } = *self;
         let duration = Duration::from_secs(minutes * 60);
-        service_chaos::Options { seed, duration, results, kills, clients, schedules }
+        service::Options { seed, duration, results, kills, clients, schedules }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Running {
 impl World {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let postgres = Postgres::start().await?;
-        let pool = db::pool(&postgres.url().to_owned().into(), 5, "chaos")?;
+        let pool = postgres.pool()?;
         db::migrate(&pool).await?;
         let tenant = Tenant::create(&pool, "Bounds").await?;
         Ok(Self { postgres, pool, tenant })

@@ -30,7 +30,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn set(seed: u64) -> anyhow::Result<Self> {
         let postgres = Postgres::start().await?;
-        let pool = db::pool(&postgres.url().to_owned().into(), 10, "chaos")?;
+        let pool = postgres.pool()?;
         db::migrate(&pool).await?;
         states::watch(&pool).await?;
         let tenant = Tenant::create(&pool, "Chaos").await?;

@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::super::book::Book;
+use super::super::stage::Stage;
 use super::Verdict;
-use crate::service_chaos::book::Book;
-use crate::service_chaos::stage::Stage;
 
 /// What a run can be said to have gone through.
 const STORIES: [&str; 4] =

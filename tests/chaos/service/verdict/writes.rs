@@ -10,10 +10,10 @@ use sqlx::PgPool;
 use testrun_shared::db;
 use uuid::Uuid;
 
+use super::super::book::{Book, Rows, TestResult};
+use super::super::client::Client;
+use super::super::load::id;
 use super::Verdict;
-use crate::service_chaos::book::{Book, Rows, TestResult};
-use crate::service_chaos::client::Client;
-use crate::service_chaos::load::id;
 
 /// How many runs' results are fetched at once.
 const READERS: usize = 8;

@@ -30,6 +30,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 const STALLED: Duration = Duration::from_secs(30);
 /// Largest message of a client, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024;
+/// What is read at once, in bytes. Each connection holds it for its whole life; the library's own 128 KiB are for clients
+/// that send much, and ours send a line now and then.
+const READ_BUFFER: usize = 4 * 1024;
 /// The token stopped working. From the range that applications may use.
 const UNAUTHENTICATED: u16 = 4401;
 
@@ -70,7 +73,7 @@ async fn open_websocket(
 ) -> ApiResult<Response> {
     let upgrade = upgrade.map_err(|_| testrun_shared::Error::invalid("Upgrade", "Must be a WebSocket handshake"))?;
     let guard = Guard::new(&app, &headers);
-    Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+    Ok(upgrade.max_message_size(MAX_MESSAGE).read_buffer_size(READ_BUFFER).on_upgrade(move |socket| async move {
         let _open = open;
         Connection { app, caller, socket, guard, subscription: None, heard: Instant::now() }.run().await;
     }))

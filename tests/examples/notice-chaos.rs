@@ -29,7 +29,7 @@ struct Arguments {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     deliveries: u32,
 
-    /// How many streams are open, half of them WebSockets
+    /// How many streams are open, half of them by a WebSocket
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     streams: u32,
 

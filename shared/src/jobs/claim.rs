@@ -51,8 +51,8 @@ pub(super) struct Wanted<'a> {
 /// left free (see [`super::hands::Hands::has_room_for`]). The ids of the jobs go through an array, so that whatever the
 /// planner believes of the table, it finds them by primary key; `OFFSET 0` has each step made once.
 ///
-/// A worker that missed its heartbeats claims nothing: others would take it for lost at once. Nobody claims from a paused
-/// queue.
+/// A worker that missed its heartbeats claims nothing: others would take it for lost at once. Nor does anybody claim from a
+/// queue that operators paused.
 pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::Result<Vec<Claimed>> {
     let (projects, held): (Vec<Uuid>, Vec<i32>) =
         wanted.running.iter().map(|(project, running)| (*project, count(*running))).unzip();

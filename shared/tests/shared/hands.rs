@@ -164,6 +164,30 @@ async fn a_reason_that_postgresql_cannot_store_as_it_is_holds_nothing_up() -> an
 }
 
 #[tokio::test]
+async fn a_paused_queue_gives_no_job_away_until_it_is_resumed() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    w.execute("INSERT INTO paused_queues (queue) VALUES ('task')").await?;
+    let (queue, mut answered) = reporting();
+    let runner = Runner::start(&w.db, queue);
+    until("the worker to be alive", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    ring_all(&w, &work(0..1)).await?;
+    // A scheduled job of the same queue becomes ready: the worker has looked since.
+    let now = db::now(&w.db).await?;
+    ring_at(&mut *w.db.acquire().await?, &task(1, Does::Work), now + Duration::from_millis(500)).await?;
+    until("the scheduled job to be ready", SOON, || async {
+        let ready: bool = sqlx::query_scalar("SELECT NOT bool_or(is_scheduled) FROM apalis.jobs").fetch_one(&w.db).await?;
+        Ok(ready.then_some(()))
+    })
+    .await?;
+    assert!(answered.try_recv().is_err(), "the queue is paused");
+    w.execute("DELETE FROM paused_queues").await?;
+    let mut numbers = [next(&mut answered).await?, next(&mut answered).await?];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1]);
+    runner.stop().await
+}
+
+#[tokio::test]
 async fn a_job_for_a_later_time_is_started_then_and_not_before() -> anyhow::Result<()> {
     let w = World::new().await?;
     let (queue, mut answered) = reporting();

@@ -136,7 +136,7 @@ async fn a_worker_that_others_take_for_dead_claims_nothing_until_it_has_shown_it
     let w = World::new().await?;
     let (queue, mut answered) = reporting();
     let runner = Runner::start(&w.db, queue);
-    until("the worker to be alive", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    runner.until_ready().await?;
     w.execute("UPDATE apalis.workers SET last_seen = now() - interval '20 s'").await?;
     ring_all(&w, &work(0..1)).await?;
     assert_eq!(next(&mut answered).await?, 0);
@@ -169,13 +169,14 @@ async fn a_paused_queue_gives_no_job_away_until_it_is_resumed() -> anyhow::Resul
     w.execute("INSERT INTO paused_queues (queue) VALUES ('task')").await?;
     let (queue, mut answered) = reporting();
     let runner = Runner::start(&w.db, queue);
-    until("the worker to be alive", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    runner.until_ready().await?;
     ring_all(&w, &work(0..1)).await?;
     // A scheduled job of the same queue becomes ready: the worker has looked since.
     let now = db::now(&w.db).await?;
     ring_at(&mut *w.db.acquire().await?, &task(1, Does::Work), now + Duration::from_millis(500)).await?;
     until("the scheduled job to be ready", SOON, || async {
-        let ready: bool = sqlx::query_scalar("SELECT NOT bool_or(is_scheduled) FROM apalis.jobs").fetch_one(&w.db).await?;
+        let ready: bool =
+            sqlx::query_scalar("SELECT NOT bool_or(is_scheduled) FROM apalis.jobs").fetch_one(&w.db).await?;
         Ok(ready.then_some(()))
     })
     .await?;

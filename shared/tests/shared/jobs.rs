@@ -6,10 +6,11 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use testrun_shared::db;
+use testrun_shared::jobs::sweep::sweep;
 use testrun_shared::jobs::{self, Job, QueueDepth, prune, ring, ring_at};
 use uuid::Uuid;
 
-use crate::sweep::one_of_each;
+use crate::sweep::{one_of_each, six_seconds_later};
 use crate::world::World;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ async fn nobody_hears_a_ring_whose_transaction_rolls_back() -> anyhow::Result<()
 async fn each_kind_of_job_carries_the_project_of_its_row() -> anyhow::Result<()> {
     let w = World::new().await?;
     let queues = one_of_each(&w).await?.len();
+    w.lose_jobs().await?;
+    six_seconds_later(&w).await?;
+    assert_eq!(sweep(&w.db).await?, queues);
     let rung: Vec<(String, Uuid)> =
         sqlx::query_as("SELECT DISTINCT job_type, project_id FROM apalis.jobs").fetch_all(&w.db).await?;
     assert_eq!(rung.len(), queues, "{rung:?}");

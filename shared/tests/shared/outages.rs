@@ -123,7 +123,7 @@ async fn a_worker_that_is_alive_and_cannot_claim_is_not_ready() -> anyhow::Resul
     let w = World::new().await?;
     let (queue, mut answered) = reporting();
     let runner = Runner::start(&w.db, queue);
-    until("the worker to be ready", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    runner.until_ready().await?;
     w.execute("ALTER TABLE apalis.jobs RENAME COLUMN project_id TO another_name").await?;
     // Four heartbeats may be missed.
     until("the worker not to be ready", SOON * 2, || async { Ok(runner.readiness.check().err()) }).await?;
@@ -133,7 +133,7 @@ async fn a_worker_that_is_alive_and_cannot_claim_is_not_ready() -> anyhow::Resul
     w.execute("ALTER TABLE apalis.jobs RENAME COLUMN another_name TO project_id").await?;
     ring_all(&w, &work(0..1)).await?;
     assert_eq!(next(&mut answered).await?, 0);
-    until("the worker to be ready again", SOON, || async { Ok(runner.readiness.check().ok()) }).await?;
+    runner.until_ready().await?;
     runner.stop().await
 }
 

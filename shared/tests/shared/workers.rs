@@ -84,6 +84,12 @@ impl Runner {
         Self { shutdown, ended, readiness }
     }
 
+    /// Waits for a heartbeat.
+    pub(crate) async fn until_ready(&self) -> anyhow::Result<()> {
+        let queue = Task::QUEUE;
+        until("the worker to be ready", SOON, || async { Ok(self.readiness.covers(&[queue]).then_some(())) }).await
+    }
+
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         tokio::time::timeout(SOON, self.ended).await.context("the runner does not end")??

@@ -139,6 +139,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
                         FieldError::new(parameter(pattern, index), WHOLE_NUMBER)
                     }
                     ErrorKind::InvalidUtf8InPathParam { key } => FieldError::new(key, "Must be UTF-8"),
+                    // A type's own words, which name no parameter: that of a path with one.
+                    ErrorKind::Message(message) => {
+                        let pattern = pattern.as_ref().map_or("", MatchedPath::as_str);
+                        FieldError::new(parameter(pattern, 0), capitalised(&message))
+                    }
                     other => FieldError::new("path", capitalised(&other.to_string())),
                 };
                 Err(ApiError::invalid(vec![error]))

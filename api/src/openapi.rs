@@ -1,5 +1,6 @@
 //! The OpenAPI document: what routes do not say of themselves. Paths come from the routes.
 
+use testrun_shared::domain::queue::QueueName;
 use testrun_shared::domain::test_run::{RunSort, SortOrder};
 use utoipa::OpenApi as _;
 use utoipa::openapi::header::HeaderBuilder;
@@ -23,7 +24,7 @@ use crate::idempotency::MAX_KEY;
         license(name = "MIT OR Apache-2.0"),
     ),
     // Only parameters refer to these, and parameters do not bring their schemas along.
-    components(schemas(RunSort, SortOrder)),
+    components(schemas(RunSort, SortOrder, QueueName)),
     tags(
         (name = "Test Runs", description = "A test run is a batch of test cases that are executed together"),
         (name = "Test Run Items", description = "The test cases in a run"),

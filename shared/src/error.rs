@@ -85,12 +85,7 @@ impl Error {
     /// wrong with what was asked: asked again later, it may well work.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        match error {
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
-            _ => false,
-        }
+        matches!(self, Self::Database(error) if is_outage(error))
     }
 
     /// The name of the database constraint that a write broke, if that is what went wrong.
@@ -100,6 +95,15 @@ impl Error {
             Self::Database(error) => error.as_database_error().and_then(sqlx::error::DatabaseError::constraint),
             _ => None,
         }
+    }
+}
+
+/// Whether an error of the database is no fault of what was asked; see [`Error::is_outage`].
+pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@ mod mails;
 mod manual_run;
 mod many_schedules;
 mod notice_chaos;
+mod operations;
 mod programs;
 mod replay;
 mod retries;

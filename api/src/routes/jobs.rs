@@ -55,7 +55,7 @@ async fn list_jobs(
 /// Needs an operator's token. The job is started again, as if it had never been, and the row that it is about becomes due:
 /// a mail or a delivery that was given up is tried once more.
 #[utoipa::path(post, path = "/admin/jobs/{job_id}/retry", tag = "Operations",
-    params(("job_id" = String, Path, description = "A ULID")),
+    params(("job_id" = String, Path, format = "ulid")),
     responses((status = 200, body = QueuedJob), (status = 404, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "The job is not dead, or there is nothing left for it to do"),
         CommonErrors))]
@@ -71,7 +71,7 @@ async fn retry_job(write: Write, Path(job_id): Path<Ulid>) -> ApiResult<Response
 /// Needs an operator's token. The mail, the delivery or the due time of a schedule that waits for it is given up. A run that
 /// waits to be counted or finalised cannot be given up: its job comes back within seconds.
 #[utoipa::path(delete, path = "/admin/jobs/{job_id}", tag = "Operations",
-    params(("job_id" = String, Path, description = "A ULID")),
+    params(("job_id" = String, Path, format = "ulid")),
     responses((status = 204), (status = 404, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "The job is not dead"), CommonErrors))]
 async fn discard_job(

@@ -101,6 +101,11 @@ async fn every_list_has_links_but_a_history() -> anyhow::Result<()> {
         count += 1;
         let path = operation.path_in(&world);
         let all = app.send("GET", &format!("{path}?limit=100"), "").await?;
+        // How long a job has waited is another figure on every page.
+        if operation.id == "list_queues" {
+            wrong.extend(links(&all).is_empty().then(|| "the queues have no links".to_owned()));
+            continue;
+        }
         if operation.id == "get_test_case_history" {
             wrong.extend((!links(&all).is_empty()).then(|| "a history has links".to_owned()));
             continue;

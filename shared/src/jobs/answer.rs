@@ -7,6 +7,7 @@ use tracing::Instrument as _;
 use super::claim::Claimed;
 use super::finish::End;
 use super::{JobOutcome, Queue};
+use crate::error::is_outage;
 use crate::telemetry::trace::{self, TraceParent};
 
 /// A job that was started this often without coming to an end is dead.
@@ -33,9 +34,14 @@ async fn attempt(queue: &Queue, job: &Claimed, trace: TraceParent) -> End {
     let began = Instant::now();
     // A task of its own: handlers run side by side, and a panic ends nothing else.
     let mut work = tokio::spawn(trace::scope(trace, handler).in_current_span());
+    let mut counts = true;
     let outcome = match tokio::time::timeout(queue.timeout, &mut work).await {
         Ok(Ok(Ok(outcome))) => Ok(outcome),
-        Ok(Ok(Err(error))) => Err(format!("{error:#}")),
+        Ok(Ok(Err(error))) => {
+            // No fault of the row's: however long the database is in trouble, nothing is given up because of that.
+            counts = !error.chain().filter_map(|cause| cause.downcast_ref()).any(is_outage);
+            Err(format!("{error:#}"))
+        }
         Ok(Err(panic)) => Err(format!("the handler panicked: {panic}")),
         Err(_) => {
             work.abort();
@@ -55,17 +61,17 @@ async fn attempt(queue: &Queue, job: &Claimed, trace: TraceParent) -> End {
             tracing::error!(reason, "job is dead");
             End::Dead(reason)
         }
-        Err(reason) => again(job.starts, reason),
+        Err(reason) => again(job.starts, counts, reason),
     }
 }
 
 /// Another start after a growing pause, unless the job had its starts. The pause is stored, not slept.
-fn again(starts: i32, reason: String) -> End {
-    if starts >= MAX_STARTS {
+fn again(starts: i32, counts: bool, reason: String) -> End {
+    if counts && starts >= MAX_STARTS {
         tracing::error!(reason, "job failed for the last time");
         return End::Dead(reason);
     }
     let pause = 2.0_f64.powi(starts) * rand::random_range(0.75..1.25);
     tracing::warn!(reason, pause_seconds = pause, "job failed, to be started again");
-    End::Again(reason, pause)
+    End::Again { reason, pause, counts }
 }

@@ -17,8 +17,14 @@ pub(super) enum End {
     Done,
     /// It is given up, for this reason.
     Dead(String),
-    /// It failed, for this reason, and is due again in so many seconds.
-    Again(String, f64),
+    /// It failed, for this reason, and is due again after a pause.
+    Again {
+        reason: String,
+        /// In seconds.
+        pause: f64,
+        /// Whether this start is one of those that a job may have.
+        counts: bool,
+    },
     /// It was claimed and not begun: somebody else shall have it, and this start does not count.
     NotBegun,
 }
@@ -44,25 +50,26 @@ pub(super) async fn store_ends(worker: Arc<Worker>, mut ends: mpsc::Receiver<(St
 /// a worker ever did for a handful of rows.
 async fn finish(db: impl PgExecutor<'_>, worker: &str, batch: &[(Start, End)]) -> sqlx::Result<()> {
     let (mut ids, mut starts, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut reasons, mut pauses) = (Vec::new(), Vec::new());
+    let (mut reasons, mut pauses, mut counted) = (Vec::new(), Vec::new(), Vec::new());
     for ((id, start), end) in batch {
-        let (status, reason, pause) = match end {
-            End::Done => ("Done", None, None),
-            End::Dead(reason) => ("Killed", Some(storable(reason)), None),
-            End::Again(reason, pause) => ("Pending", Some(storable(reason)), Some(*pause)),
-            End::NotBegun => ("Pending", None, None),
+        let (status, reason, pause, counts) = match end {
+            End::Done => ("Done", None, None, true),
+            End::Dead(reason) => ("Killed", Some(storable(reason)), None, true),
+            End::Again { reason, pause, counts } => ("Pending", Some(storable(reason)), Some(*pause), *counts),
+            End::NotBegun => ("Pending", None, None, false),
         };
         ids.push(id.as_str());
         starts.push(*start);
         statuses.push(status);
         reasons.push(reason);
         pauses.push(pause);
+        counted.push(counts);
     }
     sqlx::query(
         "-- jobs.finish
          UPDATE apalis.jobs j
          SET status = e.status,
-             attempts = CASE WHEN e.status = 'Pending' AND e.pause IS NULL THEN j.attempts - 1 ELSE j.attempts END,
+             attempts = CASE WHEN e.counts THEN j.attempts ELSE j.attempts - 1 END,
              run_at = CASE WHEN e.pause IS NULL THEN j.run_at ELSE now() + make_interval(secs => e.pause) END,
              is_scheduled = e.pause IS NOT NULL,
              last_result = CASE WHEN e.reason IS NOT NULL THEN jsonb_build_object('Err', e.reason)
@@ -70,7 +77,8 @@ async fn finish(db: impl PgExecutor<'_>, worker: &str, batch: &[(Start, End)]) -
              done_at = CASE WHEN e.status = 'Pending' THEN NULL ELSE now() END,
              lock_by = CASE WHEN e.status = 'Pending' THEN NULL ELSE j.lock_by END,
              lock_at = CASE WHEN e.status = 'Pending' THEN NULL ELSE j.lock_at END
-         FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::float8[]) AS e (id, attempts, status, reason, pause)
+         FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::float8[], $7::bool[])
+             AS e (id, attempts, status, reason, pause, counts)
          WHERE j.id = e.id AND j.attempts = e.attempts
              AND j.status IS NOT DISTINCT FROM 'Running' AND j.lock_by IS NOT DISTINCT FROM $1",
     )
@@ -80,6 +88,7 @@ async fn finish(db: impl PgExecutor<'_>, worker: &str, batch: &[(Start, End)]) -
     .bind(statuses)
     .bind(reasons)
     .bind(pauses)
+    .bind(counted)
     .execute(db)
     .await
     .map(|_| ())

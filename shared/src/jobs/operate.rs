@@ -156,7 +156,8 @@ pub(crate) async fn revive(conn: &mut PgConnection, id: &str) -> sqlx::Result<Qu
     sqlx::query(
         "-- jobs.revive
          UPDATE apalis.jobs
-         SET status = 'Pending', attempts = 0, run_at = now(), is_scheduled = FALSE, lock_at = NULL, lock_by = NULL, done_at = NULL, last_result = NULL
+         SET status = 'Pending', attempts = 0, run_at = now(), is_scheduled = FALSE, lock_at = NULL, lock_by = NULL, done_at = NULL,
+             last_result = jsonb_build_object('Retried', 'by an operator')
          WHERE id = $1",
     )
     .bind(id)
@@ -172,16 +173,17 @@ pub(crate) async fn delete(conn: &mut PgConnection, id: &str) -> sqlx::Result<()
     sqlx::query("-- jobs.delete\nDELETE FROM apalis.jobs WHERE id = $1").bind(id).execute(conn).await.map(|_| ())
 }
 
-/// What the jobs of a queue carry that are in somebody's hands, wait for another start, or are dead: few at any time.
+/// What the jobs of a queue carry that are in somebody's hands, wait for another start or were retried, or are dead: few at
+/// any time.
 ///
-/// Whoever looks for lost doorbells must not ring one more for these. The first two will be heard; the third did harm, or
-/// could not do what it was for, as often as it may.
+/// Whoever looks for lost doorbells must not ring one more for these. The first will be heard, however long ago their rows
+/// were rung for; a dead one did harm, or could not do what it was for, as often as it may.
 pub(super) async fn not_to_double(db: impl PgExecutor<'_>, queue: &str) -> sqlx::Result<Vec<Vec<u8>>> {
     sqlx::query_scalar(
         "-- jobs.not_to_double
          SELECT DISTINCT job FROM apalis.jobs
          WHERE job_type = $1 AND status <> 'Done'
-             AND (status IN ('Queued', 'Running', 'Failed', 'Killed') OR (status = 'Pending' AND attempts > 0))",
+             AND (status IN ('Queued', 'Running', 'Failed', 'Killed') OR (status = 'Pending' AND (attempts > 0 OR last_result IS NOT NULL)))",
     )
     .bind(queue)
     .fetch_all(db)

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use test_support::until;
+use testrun_shared::error::Error;
 use testrun_shared::jobs::{self, Job, JobOutcome, Queue};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -75,6 +77,36 @@ async fn a_handler_that_fails_panics_or_hangs_is_tried_again_later_and_dead_afte
     }
     assert!(dead.iter().all(|job| job.attempts == 3), "{dead:?}");
     until_jobs_are(&w, "Pending", 0).await?;
+    runner.stop().await
+}
+
+#[tokio::test]
+async fn an_outage_of_the_database_costs_no_start_however_often_it_comes() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    ring_all(&w, &work(0..1)).await?;
+    let starts = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let starts = Arc::clone(&starts);
+        move |_: Task| {
+            let start = starts.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if start < 5 {
+                    return Err(Error::Database(sqlx::Error::PoolTimedOut)).context("counting the run");
+                }
+                Ok(JobOutcome::Done)
+            }
+        }
+    };
+    let runner = Runner::start(&w.db, Queue::of(handler));
+    until("the job to be done", SOON, || async {
+        // Time goes by.
+        w.execute("UPDATE apalis.jobs SET run_at = now() - interval '1 s' WHERE status = 'Pending'").await?;
+        let unfinished: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE status <> 'Done'").fetch_one(&w.db).await?;
+        Ok((unfinished == 0).then_some(()))
+    })
+    .await?;
+    assert_eq!(starts.load(Ordering::SeqCst), 6, "five in vain, and none of them counted");
     runner.stop().await
 }
 

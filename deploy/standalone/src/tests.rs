@@ -39,6 +39,7 @@ fn of_the_programs() -> BTreeMap<Key, Facts> {
     all.extend(settings("scheduler", &testrun_scheduler::Config::command(), true));
     all.extend(settings("up", sub("up"), true));
     all.extend(settings("migrate", sub("migrate"), true));
+    all.extend(settings("health", sub("health"), true));
     all.extend(settings("admin", sub("admin"), false));
     for command in sub("admin").get_subcommands() {
         all.extend(settings("admin", command, false));

@@ -14,7 +14,7 @@ use crate::world::{PATIENCE, World, id, instant, pick};
 async fn a_service_is_ready_once_all_its_parts_have_worked() -> anyhow::Result<()> {
     let world = World::start().await?;
     let queues = ["create_scheduled_run", "deliver_webhook", "finalise_run", "refresh_run", "send_email"];
-    let ticks = ["fire", "prune", "silent_runs", "sweep", "zone_data"];
+    let ticks = ["fire", "invariants", "prune", "queues", "silent_runs", "sweep", "zone_data"];
     // Several, since each could be asked at a lucky moment.
     for _ in 0..3 {
         let (scheduler, worker) = tokio::try_join!(world.scheduler(), world.worker())?;

@@ -19,12 +19,7 @@ async fn values_that_make_no_sense_are_refused() -> anyhow::Result<()> {
         ("testrun-worker", "TESTRUN_QUEUES", "nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
         ("testrun-worker", "TESTRUN_QUEUES", "send_email,nope", ["TESTRUN_QUEUES", "'nope'", "send_email"]),
         ("testrun-worker", "TESTRUN_CONCURRENCY", "0", ["--concurrency", "'0'", "1..=500"]),
-        (
-            "testrun-worker",
-            "TESTRUN_DATABASE_CONNECTIONS",
-            "6",
-            ["TESTRUN_DATABASE_CONNECTIONS", "5 queues", "at least 7"],
-        ),
+        ("testrun-worker", "TESTRUN_DATABASE_CONNECTIONS", "1", ["--database-connections", "'1'", "2..=1000"]),
         ("testrun-worker", "TESTRUN_PUBLIC_URL", "nonsense", ["--public-url", "'nonsense'", "URL"]),
         ("testrun-worker", "SMTP_URL", "mail.example.com", ["SMTP_URL", "mail server", "URL"]),
         ("testrun-worker", "MAIL_FROM", "nobody at all", ["--mail-from", "'nobody at all'", ""]),

@@ -139,12 +139,6 @@ pub async fn work(config: Config, readiness: ops::Readiness, shutdown: Cancellat
         webhooks: WebhookClient::new(config.webhooks.webhook_allow_cidrs.unwrap_or_default(), TIMEOUT)?,
     });
     let queues = app::queues(&context, &config.queues, config.concurrency.map(usize::from))?;
-    let enough = u32::try_from(queues.len())?.saturating_add(2);
-    anyhow::ensure!(
-        config.database.database_connections >= enough,
-        "TESTRUN_DATABASE_CONNECTIONS: {} queues need at least {enough}, since each holds one connection to listen",
-        queues.len(),
-    );
     db::ensure_migrated(&db).await?;
     db::server::warn_if_short_of_connections(&db).await?;
 

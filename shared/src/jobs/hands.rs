@@ -149,7 +149,7 @@ mod tests {
         drop(slot);
         hands.freed().await;
         assert_eq!((hands.free(), hands.running().len()), (1, 0));
-        assert_eq!(hands.starts(), [start.clone()]);
+        assert_eq!(hands.starts(), std::slice::from_ref(&start));
         hands.let_go([&start]);
         assert!(hands.starts().is_empty());
     }

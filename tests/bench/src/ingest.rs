@@ -42,6 +42,7 @@ pub(crate) struct Arguments {
 }
 
 /// One way to store results.
+#[expect(clippy::large_enum_variant, reason = "there are three of them")]
 enum Way<'a> {
     Http(&'a Stage, Programs),
     Direct(&'a Stage),

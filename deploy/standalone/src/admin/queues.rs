@@ -163,7 +163,11 @@ pub(super) async fn run_jobs(pool: &PgPool, Jobs { command, json }: Jobs) -> any
         }
         JobsCommand::Retry(dead) => {
             let mut retried = Vec::new();
-            let outcome = each(pool, dead, async |id| Ok(retried.push(queues::retry(pool, id).await?))).await;
+            let outcome = each(pool, dead, async |id| {
+                retried.push(queues::retry(pool, id).await?);
+                Ok(())
+            })
+            .await;
             show(&retried, json)?;
             outcome
         }

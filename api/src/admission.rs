@@ -6,16 +6,19 @@
 
 mod slots;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -157,12 +160,31 @@ fn joined(mut parts: Vec<Result<Bytes, axum::Error>>) -> Body {
 
 /// The same answer, which holds the slot until it is sent, or nobody wants it any more.
 fn holding(response: Response, slot: Slot) -> Response {
-    let (parts, body) = response.into_parts();
-    let body = stream::unfold((body.into_data_stream(), slot), |(mut body, slot)| async move {
-        let chunk = body.next().await?;
-        Some((chunk, (body, slot)))
-    });
-    Response::from_parts(parts, Body::from_stream(body))
+    response.map(|body| Body::new(Held { body, _slot: slot }))
+}
+
+/// A body with a slot. Not a stream of its parts: compression asks once more after the last one, which not every stream
+/// stands.
+struct Held {
+    body: Body,
+    _slot: Slot,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A stream's place. As an extractor it comes before all that look at the database.

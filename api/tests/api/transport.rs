@@ -66,6 +66,25 @@ async fn answers_are_compressed_for_who_asks_and_only_then() -> anyhow::Result<(
     Ok(())
 }
 
+#[tokio::test]
+async fn every_answer_arrives_whether_compressed_or_not() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let world = World::new(&app.client).await?;
+    let mut wrong = Vec::new();
+    for operation in operations().iter().filter(|operation| operation.method == "GET") {
+        for path in [operation.path_in(&world), operation.path_in(&world.absent())] {
+            let plain = app.send("GET", &path, "").await?;
+            match get(&app.server, &app.tenant.token, &path, &[("accept-encoding", "gzip")]).await {
+                Ok(packed) if packed.status == plain.status => {}
+                Ok(packed) => wrong.push(format!("{path}: {} instead of {}", packed.status, plain.status)),
+                Err(error) => wrong.push(format!("{path}: {error:#}")),
+            }
+        }
+    }
+    none_wrong(&wrong);
+    Ok(())
+}
+
 const ORIGIN: &str = "https://ci.example.com";
 
 async fn preflight(server: &Server, origin: &str, method: &str) -> anyhow::Result<Raw> {

@@ -1,6 +1,6 @@
 //! What operators ask of the queue's table and do with it: how queues stand, and jobs that were given up.
 //!
-//! Its SQL is checked by tests only, like that of [`super::queue`].
+//! Its SQL is checked by tests only, like that of `queue.rs`.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgExecutor, Postgres, QueryBuilder};

@@ -1,6 +1,6 @@
 //! What is deleted of the queue's tables once nobody needs it.
 //!
-//! Its SQL is checked by tests only, like that of [`super::queue`].
+//! Its SQL is checked by tests only, like that of `queue.rs`.
 
 use sqlx::PgExecutor;
 

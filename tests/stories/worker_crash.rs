@@ -24,6 +24,8 @@ async fn a_worker_killed_while_it_sends_mail_loses_none() -> anyhow::Result<()> 
     let (_, run) = finished_run(&world, recipients).await?;
     world.sink.wait_for_attempts("silent@example.com", 1, PATIENCE).await?;
     world.sink.wait_for(2, PATIENCE).await?;
+    // The worker knows of the quick one too: what it has not noted yet when it dies is sent again, as it should be.
+    world.sent_to(run.id, "quick@example.com").await?;
     let (_other, crashed) = tokio::join!(world.worker(), worker.crash());
     crashed?;
 

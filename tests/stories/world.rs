@@ -193,6 +193,15 @@ impl World {
         })
         .await
     }
+
+    /// Waits until the mail about a run to this address is sent, by the database's word.
+    pub(crate) async fn sent_to(&self, run: Uuid, recipient: &str) -> anyhow::Result<()> {
+        until("the mail to be sent", PATIENCE, || async {
+            let mails = self.notifications(run).await?;
+            Ok(mails.iter().any(|mail| mail["recipient"] == recipient && mail["status"] == "sent").then_some(()))
+        })
+        .await
+    }
 }
 
 /// The rows of a list.

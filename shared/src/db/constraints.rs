@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// A step number is in a result once.
-pub const STEP_NUMBER: &str = "test_step_results_step_number_key";
+pub const STEP_NUMBER: &str = "idx_step_results_number";
 /// An external key is in a project once.
 pub const EXTERNAL_KEY: &str = "test_cases_external_key_key";
 /// A project's name is unique.

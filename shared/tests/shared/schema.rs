@@ -257,7 +257,7 @@ const ILLEGAL: &[(&str, &str)] = &[
     (
         "INSERT INTO test_step_results (test_run_result_id, step_number, action, status)
          SELECT test_run_result_id, step_number, action, status FROM test_step_results",
-        "test_step_results_step_number_key",
+        "idx_step_results_number",
     ),
     (
         "INSERT INTO test_cases (project_id, name, external_key) SELECT project_id, name, external_key FROM test_cases",

@@ -17,13 +17,27 @@ use crate::jobs::{FinaliseRun, ring};
 /// A run is refreshed at most once in this time, however many results arrive.
 pub const COALESCE: Duration = Duration::from_millis(250);
 
+/// And at most once in this time for each of its items. A refresh reads them all while results wait, so that a run of ten
+/// times as many items would cost a hundred times as much.
+const COALESCE_PER_ITEM: Duration = Duration::from_micros(25);
+
+/// But at least once in this time, which is less than the sweep's patience and the job's time-out.
+const LONGEST_COALESCE: Duration = Duration::from_secs(3);
+
 /// How long a refresh of this run still has to wait, so that results which come in quick succession share one.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn pause_before(db: &PgPool, run_id: Uuid) -> Result<Duration> {
-    let age = db::test_runs::refresh_age_ms(db, run_id).await?.and_then(|age| u64::try_from(age).ok());
-    Ok(age.map_or(Duration::ZERO, |age| COALESCE.saturating_sub(Duration::from_millis(age))))
+    let Some(last) = db::test_runs::last_refresh(db, run_id).await? else { return Ok(Duration::ZERO) };
+    // A clock that stepped back must not make the run wait.
+    let Ok(age) = u64::try_from(last.age_ms) else { return Ok(Duration::ZERO) };
+    Ok(pause_after(last.total_tests).saturating_sub(Duration::from_millis(age)))
+}
+
+/// The time between two refreshes of a run of so many items.
+fn pause_after(items: i32) -> Duration {
+    COALESCE_PER_ITEM.saturating_mul(u32::try_from(items).unwrap_or(0)).clamp(COALESCE, LONGEST_COALESCE)
 }
 
 /// Recounts a run's items, and completes a running run whose items are all final. Does nothing for a run that is gone.
@@ -53,4 +67,16 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     }
     tx.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_run_is_refreshed_less_often_so_that_its_cost_stays_linear() {
+        for (items, expected) in [(0, 250), (3_400, 250), (10_000, 250), (100_000, 2_500), (i32::MAX, 3_000)] {
+            assert_eq!(pause_after(items), Duration::from_millis(expected), "{items} items");
+        }
+    }
 }

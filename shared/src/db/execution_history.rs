@@ -1,21 +1,26 @@
 //! Table `test_execution_history`.
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::Serialize;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::execution_history::{HistoryStatistics, TestExecutionHistory};
 use crate::domain::page::Page;
 use crate::domain::test_run_result::ResultStatus;
 
-/// An execution to write down.
-#[derive(Debug)]
-pub struct NewHistory<'a> {
+/// An execution to write down, by the table's columns.
+#[derive(Debug, Serialize)]
+pub struct HistoryRow<'a> {
+    /// Its own id.
+    pub id: Uuid,
     /// The test case.
     pub test_case_id: Uuid,
     /// The run.
     pub test_run_id: Uuid,
-    /// The deciding result; a second entry for it changes nothing.
+    /// The deciding result, which has one entry.
     pub test_run_result_id: Uuid,
     /// How it ended.
     pub status: ResultStatus,
@@ -23,46 +28,38 @@ pub struct NewHistory<'a> {
     pub executed_at: DateTime<Utc>,
     /// Milliseconds.
     pub duration_ms: i64,
-    /// Total, passed and failed steps.
-    pub steps: [i32; 3],
+    /// Steps.
+    pub total_steps: i32,
+    /// Steps that passed.
+    pub passed_steps: i32,
+    /// Steps that failed.
+    pub failed_steps: i32,
+    /// `passed_steps ÷ total_steps × 100`, two decimals.
+    pub pass_rate: Decimal,
     /// What went wrong.
     pub error_message: Option<&'a str>,
     /// The run's name.
     pub run_name: &'a str,
     /// Whether a schedule made the run.
     pub is_scheduled: bool,
+    /// When it was written down.
+    pub created_at: DateTime<Utc>,
 }
 
-/// Writes an execution down, or brings the entry of its result up to date.
+/// Writes an execution down, or brings the entry of its result up to date. That of a new result is written together with
+/// the result, see [`super::test_run_results::insert`].
 ///
 /// # Errors
 /// If the database fails.
-pub async fn upsert(db: impl PgExecutor<'_>, entry: &NewHistory<'_>) -> sqlx::Result<()> {
-    let [total_steps, passed_steps, failed_steps] = entry.steps;
+pub async fn upsert(db: impl PgExecutor<'_>, entry: &HistoryRow<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_execution_history.upsert
-         INSERT INTO test_execution_history (
-             id, test_case_id, test_run_id, test_run_result_id, status, executed_at, duration_ms,
-             total_steps, passed_steps, failed_steps, pass_rate, error_message, run_name, is_scheduled
-         )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         INSERT INTO test_execution_history
+         SELECT * FROM jsonb_populate_record(NULL::test_execution_history, $1)
          ON CONFLICT (test_run_result_id) DO UPDATE
          SET total_steps = EXCLUDED.total_steps, passed_steps = EXCLUDED.passed_steps,
              failed_steps = EXCLUDED.failed_steps, pass_rate = EXCLUDED.pass_rate",
-        Uuid::now_v7(),
-        entry.test_case_id,
-        entry.test_run_id,
-        entry.test_run_result_id,
-        entry.status as ResultStatus,
-        entry.executed_at,
-        entry.duration_ms,
-        total_steps,
-        passed_steps,
-        failed_steps,
-        crate::domain::statistics::pass_rate(passed_steps, total_steps),
-        entry.error_message,
-        entry.run_name,
-        entry.is_scheduled,
+        Json(entry) as _,
     )
     .execute(db)
     .await

@@ -44,13 +44,17 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{Connection as _, PgExecutor, PgPool};
 
 /// Our migrations; apalis brings its own.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// Longest wait for a free connection. Below the 2.5 s in which a client is to be told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection that worked this long ago is taken to work still. sqlx tries each when it comes back to the pool, so under
+/// load one more round trip to begin with would tell nothing new.
+const TRUST: Duration = Duration::from_millis(100);
 
 /// Opens a pool of at most `max_connections`; connects when first used.
 ///
@@ -64,6 +68,15 @@ pub fn pool(url: &SecretString, max_connections: u32, application: &str) -> sqlx
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|conn, of| {
+            Box::pin(async move {
+                if of.idle_for > TRUST {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

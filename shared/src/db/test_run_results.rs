@@ -7,9 +7,15 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::execution_history::HistoryRow;
+use crate::domain::checkpoint_result::CheckpointResult;
+use crate::domain::console_log::ConsoleLog;
+use crate::domain::network_log::NetworkLog;
 use crate::domain::page::Page;
+use crate::domain::script_result::ScriptResult;
 use crate::domain::test_run_item::Outcome;
 use crate::domain::test_run_result::{ResultStatus, TestRunResult};
+use crate::domain::test_step_result::TestStepResult;
 
 macro_rules! columns {
     () => {
@@ -35,15 +41,56 @@ pub struct ResultRow<'a> {
     pub stated_counts: Option<BTreeMap<&'static str, i32>>,
 }
 
-/// Inserts a result.
+/// The rows that come with a result.
+#[derive(Debug, Default)]
+pub struct NestedRows {
+    /// Steps.
+    pub steps: Vec<TestStepResult>,
+    /// Checkpoints.
+    pub checkpoints: Vec<CheckpointResult>,
+    /// Scripts.
+    pub scripts: Vec<ScriptResult>,
+    /// Console lines.
+    pub console_logs: Vec<ConsoleLog>,
+    /// Requests that the browser made.
+    pub network_logs: Vec<NetworkLog>,
+}
+
+/// Inserts a result, what comes with it, and the entry in its case's history if it makes one. All in one statement,
+/// since the item stays locked during each round trip.
 ///
 /// # Errors
-/// If the attempt exists; who submits checks that before, with the item locked.
-pub async fn insert(db: impl PgExecutor<'_>, row: &ResultRow<'_>) -> sqlx::Result<()> {
+/// If the attempt or the entry exists; who submits checks that before, with the item locked.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    row: &ResultRow<'_>,
+    nested: &NestedRows,
+    history: Option<&HistoryRow<'_>>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_run_results.insert
+         WITH steps AS (
+             INSERT INTO test_step_results SELECT * FROM jsonb_populate_recordset(NULL::test_step_results, $2)
+         ), checkpoints AS (
+             INSERT INTO checkpoint_results SELECT * FROM jsonb_populate_recordset(NULL::checkpoint_results, $3)
+         ), scripts AS (
+             INSERT INTO script_results SELECT * FROM jsonb_populate_recordset(NULL::script_results, $4)
+         ), console AS (
+             INSERT INTO console_logs SELECT * FROM jsonb_populate_recordset(NULL::console_logs, $5)
+         ), network AS (
+             INSERT INTO network_logs SELECT * FROM jsonb_populate_recordset(NULL::network_logs, $6)
+         ), history AS (
+             INSERT INTO test_execution_history
+             SELECT * FROM jsonb_populate_recordset(NULL::test_execution_history, $7)
+         )
          INSERT INTO test_run_results SELECT * FROM jsonb_populate_record(NULL::test_run_results, $1)",
         Json(row) as _,
+        Json(&nested.steps) as _,
+        Json(&nested.checkpoints) as _,
+        Json(&nested.scripts) as _,
+        Json(&nested.console_logs) as _,
+        Json(&nested.network_logs) as _,
+        Json(history.as_slice()) as _,
     )
     .execute(db)
     .await

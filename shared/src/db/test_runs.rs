@@ -236,6 +236,11 @@ pub struct RunGuard {
     pub run_name: String,
     /// Whether a schedule made it.
     pub is_scheduled: bool,
+    /// Whether its counts are going to be refreshed. Only a refresh changes that, so for whoever has passed the gate it
+    /// stays true.
+    pub awaits_refresh: bool,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
 }
 
 /// Reads what a result has to know of its run, as committed now.
@@ -246,7 +251,9 @@ pub async fn guard(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<RunGuard> 
     sqlx::query!(
         r#"-- test_runs.guard
          SELECT status AS "status: RunStatus", retry_on_failure, retry_count, run_name,
-             EXISTS (SELECT 1 FROM schedule_executions e WHERE e.test_run_id = r.id) AS "is_scheduled!"
+             EXISTS (SELECT 1 FROM schedule_executions e WHERE e.test_run_id = r.id) AS "is_scheduled!",
+             EXISTS (SELECT 1 FROM run_refreshes w WHERE w.run_id = r.id) AS "awaits_refresh!",
+             clock_timestamp() AS "now!"
          FROM test_runs r
          WHERE id = $1"#,
         id,
@@ -258,6 +265,8 @@ pub async fn guard(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<RunGuard> 
         retry: RetryPolicy { retry_on_failure: row.retry_on_failure, retry_count: row.retry_count },
         run_name: row.run_name,
         is_scheduled: row.is_scheduled,
+        awaits_refresh: row.awaits_refresh,
+        now: row.now,
     })
 }
 
@@ -363,21 +372,30 @@ pub async fn save_counts(
     .map(|_| ())
 }
 
-/// How long ago a run's counts were refreshed, in milliseconds; `None` if never, or without a refresh waiting.
+/// The last refresh of a run that waits for the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct LastRefresh {
+    /// How long ago it was, in milliseconds.
+    pub age_ms: i64,
+    /// How many items it counted.
+    pub total_tests: i32,
+}
+
+/// When a run's counts were refreshed; `None` if never, or without a refresh waiting.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn refresh_age_ms(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<i64>> {
-    let age = sqlx::query_scalar!(
-        "-- test_runs.refresh_age_ms
-         SELECT (extract(epoch FROM clock_timestamp() - r.refreshed_at) * 1000)::bigint
+pub async fn last_refresh(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<LastRefresh>> {
+    sqlx::query_as!(
+        LastRefresh,
+        r#"-- test_runs.last_refresh
+         SELECT (extract(epoch FROM clock_timestamp() - r.refreshed_at) * 1000)::bigint AS "age_ms!", r.total_tests
          FROM test_runs r JOIN run_refreshes w ON w.run_id = r.id
-         WHERE r.id = $1",
+         WHERE r.id = $1 AND r.refreshed_at IS NOT NULL"#,
         id,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(age.flatten())
+    .await
 }
 
 /// Locks an ended run whose books are not written yet; `None` if there is nothing to write.

@@ -31,39 +31,28 @@ pub async fn insert(db: impl PgExecutor<'_>, steps: &[TestStepResult]) -> sqlx::
     .map(|_| ())
 }
 
-/// Which steps of a result have these numbers.
+/// The numbers and ids of those steps of a result that have one of these numbers or ids.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn ids_by_number(
+pub async fn named(
     db: impl PgExecutor<'_>,
     result_id: Uuid,
     numbers: &[i32],
+    ids: &[Uuid],
 ) -> sqlx::Result<Vec<(i32, Uuid)>> {
     let rows = sqlx::query!(
-        "-- test_step_results.ids_by_number
-         SELECT step_number, id FROM test_step_results WHERE test_run_result_id = $1 AND step_number = ANY($2)",
+        "-- test_step_results.named
+         SELECT step_number, id
+         FROM test_step_results
+         WHERE test_run_result_id = $1 AND (step_number = ANY($2) OR id = ANY($3))",
         result_id,
         numbers,
+        ids,
     )
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.step_number, row.id)).collect())
-}
-
-/// Whether a step belongs to this result.
-///
-/// # Errors
-/// If the database fails.
-pub async fn belongs(db: impl PgExecutor<'_>, result_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"-- test_step_results.belongs
-         SELECT EXISTS (SELECT 1 FROM test_step_results WHERE test_run_result_id = $1 AND id = $2) AS "belongs!""#,
-        result_id,
-        id,
-    )
-    .fetch_one(db)
-    .await
 }
 
 /// A page of a result's steps, by number, narrowed to a status if one is given.

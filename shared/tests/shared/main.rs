@@ -13,6 +13,7 @@ mod metrics;
 mod migrations;
 mod operators;
 mod outages;
+mod plans;
 mod poison;
 mod races;
 mod refresh;

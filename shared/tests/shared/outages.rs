@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use test_support::until;
 use testrun_shared::db;
 use testrun_shared::jobs::{Job, JobOutcome, Queue, ring, run};
@@ -30,7 +30,7 @@ async fn terminate(w: &World, application: &str) -> sqlx::Result<i64> {
 
 /// A database that can be reached by nobody.
 struct Outage {
-    server: PgConnection,
+    server: PgPool,
     name: String,
 }
 
@@ -39,7 +39,7 @@ impl Outage {
     async fn begin(w: &World, pool: &PgPool) -> anyhow::Result<Self> {
         let options: PgConnectOptions = w.database.url.parse()?;
         let name = options.get_database().context("no database in the URL")?.to_owned();
-        let mut server = PgConnection::connect_with(&options.database("postgres")).await?;
+        let server = PgPool::connect_with(options.database("postgres")).await?;
         server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))).await?;
         let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
         server.execute(AssertSqlSafe(cut)).await?;
@@ -47,13 +47,17 @@ impl Outage {
             Ok(sqlx::query("SELECT 1").execute(pool).await.is_err().then_some(()))
         })
         .await?;
+        // A connection that was told to end may take its time.
         let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
-        let connections: i64 = sqlx::query_scalar(AssertSqlSafe(connected)).fetch_one(&mut server).await?;
-        assert_eq!(connections, 0);
+        until("the last connection to end", SOON, || async {
+            let connections: i64 = sqlx::query_scalar(AssertSqlSafe(connected.clone())).fetch_one(&server).await?;
+            Ok((connections == 0).then_some(()))
+        })
+        .await?;
         Ok(Self { server, name })
     }
 
-    async fn end(mut self) -> sqlx::Result<()> {
+    async fn end(self) -> sqlx::Result<()> {
         let allow = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
         self.server.execute(AssertSqlSafe(allow)).await.map(|_| ())
     }

@@ -167,9 +167,9 @@ async fn the_specifications_keys_and_indexes_are_there_under_their_names() -> an
             .fetch_one(&database.pool)
             .await?;
     assert_eq!(indexes, 36);
-    // Ours may be unique where the specification's is not (`idx_run_items_order`).
-    const INDEXES: &str = r"SELECT schemaname = 'spec' AS in_spec,
-            replace(regexp_replace(indexdef, '\m(spec|public)\.', ''), 'UNIQUE ', '') AS fact
+    // Ours may be unique where the specification's is not (`idx_run_items_order`), and a case's history is in order, too.
+    const INDEXES: &str = r"SELECT schemaname = 'spec' AS in_spec, replace(replace(
+            regexp_replace(indexdef, '\m(spec|public)\.', ''), 'UNIQUE ', ''), ', executed_at DESC, id DESC)', ')') AS fact
         FROM pg_indexes WHERE schemaname IN ('spec', 'public') AND indexname LIKE 'idx%'";
     assert_eq!(missing(&database, INDEXES).await?, Vec::<String>::new());
     const KEYS: &str = r"SELECT connamespace = 'spec'::regnamespace AS in_spec,

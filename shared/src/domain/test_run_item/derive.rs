@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::ItemStatus;
-use crate::domain::test_run_result::ResultStatus;
+use crate::domain::test_run_result::{ResultStatus, TestRunResult};
 
 /// When a failed item is tried again: the run's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,31 @@ pub struct Outcome {
     pub results_folder: Option<String>,
     /// When the server got it.
     pub created_at: DateTime<Utc>,
+}
+
+impl From<&TestRunResult> for Outcome {
+    fn from(result: &TestRunResult) -> Self {
+        Self {
+            id: result.id,
+            iteration_number: result.iteration_number,
+            retry_attempt: result.retry_attempt,
+            status: result.status,
+            started_at: result.started_at,
+            completed_at: result.completed_at,
+            duration_ms: result.duration_ms,
+            total_steps: result.total_steps,
+            passed_steps: result.passed_steps,
+            failed_steps: result.failed_steps,
+            skipped_steps: result.skipped_steps,
+            total_checkpoints: result.total_checkpoints,
+            passed_checkpoints: result.passed_checkpoints,
+            failed_checkpoints: result.failed_checkpoints,
+            error_message: result.error_message.clone(),
+            error_screenshot_path: result.error_screenshot_path.clone(),
+            results_folder: result.results_folder.clone(),
+            created_at: result.created_at,
+        }
+    }
 }
 
 /// The columns of an item that follow from its results.

@@ -1,6 +1,7 @@
 //! A fresh, migrated database for each test, on a private PostgreSQL that all test processes share.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool};
 use testrun_postgres::{Options, SharedServer, join, throw_away_dir};
@@ -13,6 +14,9 @@ use uuid::Uuid;
 
 /// Held for the life of the test process; the server ends with the last process that holds it.
 static SERVER: OnceCell<SharedServer> = OnceCell::const_new();
+
+/// How long a test waits for a connection: the machine is busy, and so is the server that all tests share.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database of a test's own. It is dropped with this value.
 #[derive(Debug)]
@@ -46,10 +50,11 @@ impl Database {
     async fn create(from: &str) -> anyhow::Result<Self> {
         let server = server().await?;
         let (name, maintenance_url) = (format!("test_{}", Uuid::new_v4().simple()), server.url("postgres"));
-        let mut conn = PgConnection::connect(&maintenance_url).await?;
-        conn.execute(AssertSqlSafe(format!("CREATE DATABASE {name} {from}"))).await?;
+        let maintenance = patient_pool(&maintenance_url, 1)?;
+        maintenance.execute(AssertSqlSafe(format!("CREATE DATABASE {name} {from}"))).await?;
+        maintenance.close().await;
         let url = server.url(&name);
-        let pool = db::pool(&url.clone().into(), 10, "test")?;
+        let pool = patient_pool(&url, 10)?;
         Ok(Self { pool, url, name, maintenance_url })
     }
 
@@ -119,6 +124,14 @@ impl Tenant {
 async fn token(pool: &PgPool, project: &str, user: &str, role: Role) -> anyhow::Result<String> {
     let request = TokenRequest { project, user, name: "test", role, expires_at: None, is_operator: false };
     Ok(identity::create_token(pool, &request).await?.reveal().to_owned())
+}
+
+/// A pool as services have it, but for one thing: they tell their clients to try again after two seconds, and no test should
+/// fail because others use the machine or all of the server's connections.
+fn patient_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    let pool = db::pool(&url.to_owned().into(), max_connections, "test")?;
+    let options = pool.options().clone().acquire_timeout(PATIENCE);
+    Ok(options.connect_lazy_with(pool.connect_options().as_ref().clone()))
 }
 
 async fn server() -> anyhow::Result<&'static SharedServer> {

@@ -1,6 +1,6 @@
 //! `testrun health`, which containers run to see whether their service is ready.
 
-use test_support::{Database, Process};
+use test_support::{Database, Process, refusing_port};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -25,8 +25,11 @@ async fn the_health_check_tells_ready_from_not_ready_by_its_exit_code() -> anyho
     assert!(reason.starts_with("Error: not ready: database: last worked 7 s ago\n"), "{reason}");
 
     assert!(scheduler.stop().await?);
-    let gone = output("testrun", &[], &["health", "--url", &ready]).await?;
+    // Not at the scheduler's address, which another program may have by now.
+    let (_kept, address) = refusing_port()?;
+    let away = format!("http://{address}/readyz");
+    let gone = output("testrun", &[], &["health", "--url", &away]).await?;
     let reason = String::from_utf8(gone.stderr)?;
-    assert!(gone.status.code() == Some(1) && reason.contains(&format!("cannot ask {ready}")), "{reason}");
+    assert!(gone.status.code() == Some(1) && reason.contains(&format!("cannot ask {away}")), "{reason}");
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod postgres_proxy;
 pub mod processes;
 pub mod receiver;
+pub mod refusing;
 pub mod smtp;
 pub mod wait;
 
@@ -19,4 +20,5 @@ pub use fleet::{Fleet, Member};
 pub use postgres::Postgres;
 pub use postgres_proxy::PostgresProxy;
 pub use processes::Process;
+pub use refusing::refusing_port;
 pub use wait::until;

@@ -1,6 +1,7 @@
 use std::{fs, net::Ipv4Addr};
 
 use rstest::rstest;
+use test_support::refusing_port;
 use test_support::smtp::{Reaction, SmtpSink};
 use tokio::net::TcpListener;
 
@@ -143,10 +144,8 @@ async fn a_send_that_was_given_up_does_not_spoil_the_next() {
 
 #[tokio::test]
 async fn no_server_is_transient() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("smtp://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let error = mailer(&url).send(mail_to(TO, &failed())).await.unwrap_err();
+    let (_kept, address) = refusing_port().unwrap();
+    let error = mailer(&format!("smtp://{address}")).send(mail_to(TO, &failed())).await.unwrap_err();
     assert!(matches!(&error, SendError::Transient(reason) if reason.contains("refused")), "{error:?}");
 }
 

@@ -182,10 +182,17 @@ async fn converse(
     let (from_client, to_client) = client.into_split();
     let is_committing = AtomicBool::new(false);
     // Whichever way ends first ends the connection.
+    let pass = async {
+        tokio::select! {
+            ended = pass_requests(Frames::of_client(from_client), to_server, faults, &is_committing) => ended,
+            ended = pass_replies(Frames::of_server(from_server), to_client, faults, &is_committing) => ended,
+        }
+    };
     tokio::select! {
-        ended = pass_requests(Frames::of_client(from_client), to_server, faults, &is_committing) => ended,
-        ended = pass_replies(Frames::of_server(from_server), to_client, faults, &is_committing) => ended,
+        // First: what comes after a cut must not get through.
+        biased;
         _ = cut.changed() => Ok(()),
+        ended = pass => ended,
     }
 }
 

@@ -95,7 +95,8 @@ async fn a_second_owner_is_refused_at_once() {
     let server = start(options(dir.path())).await.unwrap();
     let before = Instant::now();
     let error = start(options(dir.path())).await.unwrap_err();
-    assert!(before.elapsed() < Duration::from_secs(5));
+    // Whoever waits for an earlier server's end does so for 20 s.
+    assert!(before.elapsed() < Duration::from_secs(15));
     assert!(matches!(error, Error::InUse { .. }));
     let message = error.to_string();
     assert!(message.contains(&dir.path().display().to_string()), "{message}");

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use testrun_postgres::{SharedServer, join};
 
@@ -51,12 +52,22 @@ async fn many_at_once_get_one_server() {
 #[tokio::test]
 async fn a_server_waits_a_moment_for_the_next() {
     let dir = temp_dir();
-    drop(join(options(dir.path())).await.unwrap());
-    let pid = server_pid(dir.path());
-    let next = join(options(dir.path())).await.unwrap();
-    assert_eq!(server_pid(dir.path()), pid);
-    assert!(next.description().contains(&dir.path().display().to_string()), "{}", next.description());
-    leave(next, dir.path()).await;
+    let mut server = join(options(dir.path())).await.unwrap();
+    let mut has_waited = false;
+    for _ in 0..10 {
+        let (pid, left) = (server_pid(dir.path()), Instant::now());
+        drop(server);
+        server = join(options(dir.path())).await.unwrap();
+        has_waited = server_pid(dir.path()) == pid;
+        if has_waited {
+            break;
+        }
+        // On a machine that is so busy that we were late, we try again.
+        assert!(left.elapsed() >= Duration::from_secs(2), "gone within {:?}", left.elapsed());
+    }
+    assert!(has_waited, "never in ten times");
+    assert!(server.description().contains(&dir.path().display().to_string()), "{}", server.description());
+    leave(server, dir.path()).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use test_support::smtp::SmtpSink;
 use test_support::{Client, Database, Process, Tenant, until};
@@ -79,7 +79,12 @@ impl World {
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>, status: u16) -> anyhow::Result<Value> {
         let what = format!("{method} {path}");
-        let answer = self.client.send(method, &format!("/api/v1{path}"), body).await.context(what.clone())?;
+        // On a busy machine the service may ask to be asked again, having done nothing.
+        let answer = until(&format!("an answer other than 503 to {what}"), PATIENCE, || async {
+            let answer = self.client.send(method.clone(), &format!("/api/v1{path}"), body).await?;
+            Ok((answer.status != StatusCode::SERVICE_UNAVAILABLE).then_some(answer))
+        })
+        .await?;
         answer.expect(status).context(what)
     }
 
@@ -115,9 +120,9 @@ impl World {
     pub(crate) async fn run_of(&self, schedule_name: &str, status: &str) -> anyhow::Result<Value> {
         let query = [("status", status), ("search", schedule_name)];
         let path = reqwest::Url::parse_with_params(&format!("{}/api/v1/test-runs", self.base_url), query)?;
-        let path = &path.as_str()[self.base_url.len()..];
+        let path = &path.as_str()[self.base_url.len() + "/api/v1".len()..];
         until(&format!("a {status} run of '{schedule_name}'"), PATIENCE, || async {
-            let runs = self.client.get(path).await?.expect(200)?;
+            let runs = self.get(path).await?;
             Ok(rows(&runs)?.first().cloned())
         })
         .await

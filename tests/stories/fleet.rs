@@ -60,11 +60,11 @@ async fn story(world: &World, options: Options, schedule: Uuid) -> anyhow::Resul
     Ok(summary)
 }
 
-/// Kills the oldest worker and starts another one, for ever.
+/// Kills the oldest worker and starts another one, for ever. The first one at once: however fast the machine, the story is
+/// not over before.
 async fn kill_one_by_one(world: &World, mut workers: VecDeque<Process>, killed: &mut u32) -> anyhow::Result<()> {
     let mut pace = tokio::time::interval(Duration::from_secs(5));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace.tick().await;
     loop {
         pace.tick().await;
         if let Some(oldest) = workers.pop_front() {

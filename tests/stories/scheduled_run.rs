@@ -108,7 +108,7 @@ async fn a_daily_schedule_fires_and_moves_on_to_the_same_time_tomorrow() -> anyh
     let (_worker, _scheduler, _other) = tokio::try_join!(world.worker(), world.scheduler(), world.scheduler())?;
     let cases = world.test_cases(&["ROOT"], &["Login", "Search"]).await?;
     // Far enough ahead for a busy machine: the first fire is strictly after the creation.
-    let wall = world.wall_clock(ZONE, 5).await?;
+    let wall = world.wall_clock(ZONE, 15).await?;
     let schedule = json!({
         "schedule_name": "Every day", "test_case_ids": [cases[0]], "repeat_type": "daily",
         "scheduled_datetime": wall, "timezone": ZONE, "notification_emails": ["team@example.com"],

@@ -11,6 +11,8 @@ use super::Happened;
 
 /// For so long a claimed mail or delivery is its worker's: within that time it has noted what came of it, or was cut off.
 const LEASE: Duration = Duration::from_secs(20);
+/// What a worker had sent when it was killed may be read so much later: the readers, too, are on a busy machine.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -44,5 +46,5 @@ impl fmt::Display for Verdict {
 /// `again`.
 fn is_cut(happened: &Happened, taken: SystemTime, again: SystemTime) -> bool {
     let noted = again.min(taken + LEASE);
-    happened.iter().any(|(from, to)| *from <= noted && taken <= *to)
+    happened.iter().any(|(from, to)| *from <= noted && taken <= *to + IN_FLIGHT)
 }

@@ -126,7 +126,7 @@ async fn token(pool: &PgPool, project: &str, user: &str, role: Role) -> anyhow::
     Ok(identity::create_token(pool, &request).await?.reveal().to_owned())
 }
 
-/// A pool as services have it, but for one thing: they tell their clients to try again after two seconds, and no test should
+/// A pool as services have it, but for one thing: they tell their clients to try again after two seconds, and no test is to
 /// fail because others use the machine or all of the server's connections.
 fn patient_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     let pool = db::pool(&url.to_owned().into(), max_connections, "test")?;

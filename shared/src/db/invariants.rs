@@ -95,6 +95,8 @@ pub async fn check_alone(
         one.rollback().await?;
         findings.push((check.name, finding));
     }
+    // Waited for: a dropped transaction ends a little later, and whoever looks next would find the lock taken.
+    tx.rollback().await?;
     Ok(Some(findings))
 }
 

@@ -96,7 +96,8 @@ async fn one_project_alone_is_answered_to_the_end() -> anyhow::Result<()> {
     runner.stop().await
 }
 
-/// What claims six jobs on this connection, as the worker prepared it there.
+/// What claims six jobs on this connection, as the worker prepared it there. The reader counts as alive for a day: however
+/// long it takes to fill the table, it may claim.
 async fn plan_of_claim(conn: &mut PgConnection) -> anyhow::Result<Value> {
     let name: String =
         sqlx::query_scalar("SELECT name FROM pg_prepared_statements WHERE statement LIKE '-- jobs.claim%'")
@@ -105,7 +106,7 @@ async fn plan_of_claim(conn: &mut PgConnection) -> anyhow::Result<Value> {
             .context("the statement is not prepared under this name")?;
     let explain = format!(
         "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)
-         EXECUTE \"{name}\"('task', 'reader', '{}', 6, 8, '{{{CROWD}}}', '{{2}}', 60)",
+         EXECUTE \"{name}\"('task', 'reader', '{}', 6, 8, '{{{CROWD}}}', '{{2}}', 86400)",
         Uuid::nil()
     );
     let mut tx = conn.begin().await?;

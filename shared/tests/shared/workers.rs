@@ -38,7 +38,8 @@ pub(crate) enum Does {
 impl Job for Task {
     const QUEUE: &'static str = "task";
     const CONCURRENCY: usize = 6;
-    const TIMEOUT: Duration = Duration::from_secs(5);
+    // Handlers are held back for longer than a heartbeat, and for as long as a busy machine takes.
+    const TIMEOUT: Duration = Duration::from_secs(20);
     const PROJECT_OF_ROW: &'static str = "SELECT $1::uuid";
 
     fn row_id(&self) -> Uuid {

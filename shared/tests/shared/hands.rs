@@ -193,9 +193,12 @@ async fn a_job_for_a_later_time_is_started_then_and_not_before() -> anyhow::Resu
     let w = World::new().await?;
     let (queue, mut answered) = reporting();
     let runner = Runner::start(&w.db, queue);
-    let at = db::now(&w.db).await? + Duration::from_secs(2);
-    ring_at(&mut *w.db.acquire().await?, &task(1, Does::Work), at).await?;
-    assert_eq!(jobs::depth(&w.db).await?[0].scheduled, 1);
+    // In one transaction, for which time stands still: however long this takes, the job is for later.
+    let mut tx = w.db.begin().await?;
+    let at = db::now(&mut *tx).await? + Duration::from_secs(2);
+    ring_at(&mut tx, &task(1, Does::Work), at).await?;
+    assert_eq!(jobs::depth(&mut *tx).await?[0].scheduled, 1);
+    tx.commit().await?;
     assert_eq!(next(&mut answered).await?, 1);
     assert!(db::now(&w.db).await? >= at);
     runner.stop().await

@@ -41,17 +41,18 @@ impl Outage {
         let name = options.get_database().context("no database in the URL")?.to_owned();
         let server = PgPool::connect_with(options.database("postgres")).await?;
         server.execute(AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))).await?;
-        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-        server.execute(AssertSqlSafe(cut)).await?;
-        until("the database to be away", SOON, || async {
-            Ok(sqlx::query("SELECT 1").execute(pool).await.is_err().then_some(()))
+        // Who was connecting meanwhile is cut, too, and a connection that was told to end may take its time.
+        let cut = format!(
+            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid) IS NOT NULL) FROM pg_stat_activity
+             WHERE datname = '{name}' AND backend_type = 'client backend'"
+        );
+        until("the last connection to end", SOON, || async {
+            let connections: i64 = sqlx::query_scalar(AssertSqlSafe(cut.clone())).fetch_one(&server).await?;
+            Ok((connections == 0).then_some(()))
         })
         .await?;
-        // A connection that was told to end may take its time.
-        let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
-        until("the last connection to end", SOON, || async {
-            let connections: i64 = sqlx::query_scalar(AssertSqlSafe(connected.clone())).fetch_one(&server).await?;
-            Ok((connections == 0).then_some(()))
+        until("the database to be away", SOON, || async {
+            Ok(sqlx::query("SELECT 1").execute(pool).await.is_err().then_some(()))
         })
         .await?;
         Ok(Self { server, name })

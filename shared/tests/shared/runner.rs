@@ -52,9 +52,12 @@ async fn a_handler_that_fails_panics_or_hangs_is_tried_again_later_and_dead_afte
     let runner = Runner::start(&w.db, Queue::of(|ShortTask(task)| act(task)));
     for starts in 1..=2 {
         let waiting = until("three jobs to wait for another start", SOON, || async {
-            let sql =
-                "SELECT attempts, extract(epoch FROM run_at - now())::float8 FROM apalis.jobs WHERE status = 'Pending'
-                 AND attempts = $1 AND run_at > now()";
+            // Whichever waits is put off by an hour: the first of them is not to begin again before the last one waits.
+            let hold = "UPDATE apalis.jobs SET run_at = run_at + interval '1 h'
+                 WHERE status = 'Pending' AND attempts = $1 AND run_at < now() + interval '1 minute'";
+            sqlx::query(hold).bind(starts).execute(&w.db).await?;
+            let sql = "SELECT attempts, extract(epoch FROM run_at - interval '1 h' - now())::float8 FROM apalis.jobs
+                 WHERE status = 'Pending' AND attempts = $1 AND run_at > now() + interval '1 minute'";
             let jobs: Vec<(i32, f64)> = sqlx::query_as(sql).bind(starts).fetch_all(&w.db).await?;
             Ok((jobs.len() == 3).then_some(jobs))
         })

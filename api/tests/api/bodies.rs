@@ -214,6 +214,7 @@ async fn a_million_wrong_values_do_not_make_a_million_errors() -> anyhow::Result
     let answer = app.send("POST", "/api/v1/test-run-results", body).await?;
     assert_eq!(answer.status, 400);
     assert!(answer.bytes.len() < 1_000_000, "{} bytes of errors", answer.bytes.len());
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // Generous, for a debug build on a busy machine; what takes time with each error for each other one would take hours.
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
     Ok(())
 }

@@ -8,7 +8,7 @@ use testrun_shared::auth::Token;
 use testrun_shared::db;
 use testrun_shared::ops::Readiness;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixStream};
 use tokio::task::JoinSet;
 use url::Url;
 use uuid::Uuid;
@@ -75,25 +75,46 @@ async fn a_failure_of_ours_shows_nothing_but_the_request_id() -> anyhow::Result<
     Ok(())
 }
 
+/// How often a service may be late that is not to be: a busy machine may hold up anybody, but not every time.
+const TRIES: usize = 5;
+
 /// What is wrong with this answer, as that of a service whose database is away.
-fn not_away(answer: &Raw, took: Duration) -> Option<String> {
+fn not_away(answer: &Raw) -> Option<String> {
     let shape = answer.not_detail(503, "The database is not available; try again");
     let seconds = answer.header("retry-after");
-    shape
-        .or_else(|| {
-            (!seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0)).then(|| format!("Retry-After {seconds:?}"))
-        })
-        .or_else(|| (took > Duration::from_millis(2_500)).then(|| format!("took {took:?}")))
+    shape.or_else(|| {
+        (!seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0)).then(|| format!("Retry-After {seconds:?}"))
+    })
+}
+
+/// What is wrong with how a service answers whose database is away: in its shape at any time, or in its time every time.
+async fn not_away_in_time(server: &Server, authorization: &str) -> anyhow::Result<Option<String>> {
+    let mut late = Vec::new();
+    while late.len() < TRIES {
+        let began = Instant::now();
+        let answer = server.send("GET", "/api/v1/test-runs", &[("authorization", authorization)], Vec::new()).await?;
+        let took = began.elapsed();
+        if let Some(wrong) = not_away(&answer) {
+            return Ok(Some(wrong));
+        }
+        if took <= Duration::from_millis(2_500) {
+            return Ok(None);
+        }
+        late.push(took);
+    }
+    Ok(Some(format!("took {late:?}")))
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_is_told_within_two_and_a_half_seconds() -> anyhow::Result<()> {
     // One that is nowhere, one that refuses, one that accepts and says nothing.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    let refusing = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    // Taken, so that nobody else listens there, and not listened at.
+    let refusing = TcpSocket::new_v4()?;
+    refusing.bind(([127, 0, 0, 1], 0).into())?;
     let addresses = [
         "postgres://testrun@localhost/testrun?host=/no/such/directory".to_owned(),
-        format!("postgres://testrun@{refusing}/testrun"),
+        format!("postgres://testrun@{}/testrun", refusing.local_addr()?),
         format!("postgres://testrun@{}/testrun", silent.local_addr()?),
     ];
     let token = format!("Bearer {}", Token::generate().reveal());
@@ -102,12 +123,10 @@ async fn a_database_that_is_away_is_told_within_two_and_a_half_seconds() -> anyh
         let server = Server::start(db::pool(&address.clone().into(), 5, "test")?, Readiness::default()).await?;
         let token = token.clone();
         asking.spawn(async move {
-            let began = Instant::now();
-            let headers = [("authorization", token.as_str())];
-            let answer = server.send("GET", "/api/v1/test-runs", &headers, Vec::new()).await?;
+            let wrong = not_away_in_time(&server, &token).await?;
             let alive = server.send("GET", "/healthz", &[], Vec::new()).await?;
             anyhow::ensure!(alive.status == 200, "not alive without its database");
-            anyhow::Ok(not_away(&answer, began.elapsed()).map(|what| format!("{address}: {what}")))
+            anyhow::Ok(wrong.map(|what| format!("{address}: {what}")))
         });
     }
     let mut wrong = Vec::new();
@@ -127,11 +146,7 @@ async fn requests_that_wait_together_are_told_the_same_when_the_database_is_away
     let mut asking = JoinSet::new();
     for _ in 0..8 {
         let (server, token) = (server.clone(), token.clone());
-        asking.spawn(async move {
-            let began = Instant::now();
-            let answer = server.send("GET", "/api/v1/test-runs", &[("authorization", &token)], Vec::new()).await?;
-            anyhow::Ok(not_away(&answer, began.elapsed()))
-        });
+        asking.spawn(async move { not_away_in_time(&server, &token).await });
     }
     let mut wrong = Vec::new();
     while let Some(answer) = asking.join_next().await {
@@ -158,12 +173,10 @@ async fn a_database_that_goes_away_and_comes_back_is_noticed_both_times() -> any
     assert_eq!(ask().await?.status, 200);
 
     drop(line);
-    let began = Instant::now();
-    let away = ask().await?;
-    assert_eq!(not_away(&away, began.elapsed()), None);
+    assert_eq!(not_away_in_time(&server, &authorization).await?, None);
 
     let _line = Line::new(TcpListener::bind(address).await?, path);
-    until("the database to be back", Duration::from_secs(5), || async {
+    until("the database to be back", Duration::from_secs(30), || async {
         Ok((ask().await?.status == 200).then_some(()))
     })
     .await
@@ -210,10 +223,16 @@ async fn health_needs_no_database_and_readiness_gives_its_reason() -> anyhow::Re
     assert_eq!(get("/readyz").await?, (200, "ready\n".to_owned()));
     readiness.expect("database", Duration::from_secs(60));
     assert_eq!(get("/readyz").await?, (503, "not ready: database: has not worked yet\n".to_owned()));
+    let worked = Instant::now();
     readiness.beat("database");
-    assert_eq!(get("/readyz").await?, (200, "ready\ndatabase: last worked 0 s ago\n".to_owned()));
+    let (status, told) = get("/readyz").await?;
+    let age = told.strip_prefix("ready\ndatabase: last worked ").and_then(|rest| rest.strip_suffix(" s ago\n"));
+    let age: u64 = age.with_context(|| told.clone())?.parse()?;
+    assert!(status == 200 && age <= worked.elapsed().as_secs(), "{status} {told}");
     let metrics = get("/metrics").await?.1;
-    assert!(metrics.contains("testrun_last_success_age_seconds{part=\"database\"} 0.0"), "{metrics}");
+    let line = "testrun_last_success_age_seconds{part=\"database\"} ";
+    let age = metrics.lines().find_map(|one| one.strip_prefix(line)).with_context(|| metrics.clone())?;
+    assert!((0.0..=worked.elapsed().as_secs_f64()).contains(&age.parse::<f64>()?), "{metrics}");
     readiness.stop();
     assert_eq!(get("/readyz").await?, (503, "not ready: the service is stopping\n".to_owned()));
     assert_eq!(get("/healthz").await?, (200, "alive\n".to_owned()), "stopping is not dying");

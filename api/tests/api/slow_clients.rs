@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use test_support::Database;
+use test_support::{Database, until};
 use testrun_api::{AppState, Patience};
 use testrun_shared::ops::Readiness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,7 +30,12 @@ async fn a_head_that_does_not_end_is_cut_off() -> anyhow::Result<()> {
     let mut answer = Vec::new();
     timeout(LIMIT, slow.read_to_end(&mut answer)).await??;
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
-    assert_eq!(server.send("GET", "/healthz", &[], Vec::new()).await?.status, 200);
+    // Whoever is slow for once, as any client on a busy machine, is cut off as well, and asks again.
+    until("others to be served", LIMIT, || async {
+        let answer = server.send("GET", "/healthz", &[], Vec::new()).await;
+        Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(()))
+    })
+    .await?;
     Ok(())
 }
 

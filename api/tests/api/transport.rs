@@ -179,7 +179,7 @@ async fn the_rate_comes_before_the_role_and_the_body_and_counts_a_request_once()
     let viewer = format!("Bearer {}", app.db.token("Home", "viewer@example.com", Role::Viewer).await?);
     let member = format!("Bearer {}", app.tenant.token);
     let state = AppState::new(app.db.pool.clone(), Readiness::default());
-    let server = Server::with(AppState { rate_limit: RateLimit::new(5), ..state }).await?;
+    let server = Server::with(AppState { rate_limit: RateLimit::new(2), ..state }).await?;
     for token in [&viewer, &member] {
         let headers = [
             ("authorization", token.as_str()),
@@ -187,13 +187,18 @@ async fn the_rate_comes_before_the_role_and_the_body_and_counts_a_request_once()
             // A request with a key asks twice who sent it.
             ("idempotency-key", "k"),
         ];
-        let mut statuses = Vec::new();
-        for _ in 0..40 {
-            statuses.push(server.send("POST", "/api/v1/test-runs", &headers, b"{".to_vec()).await?.status);
-        }
+        let send = async || server.send("POST", "/api/v1/test-runs", &headers, b"{".to_vec()).await;
         let expected = if token == &viewer { 403 } else { 400 };
-        assert_eq!(statuses[..10], [expected; 10], "a burst of two seconds' worth");
-        assert!(statuses[10..].contains(&429), "{statuses:?}");
+        for number in 0..4 {
+            assert_eq!(send().await?.status, expected, "request {number} of a burst of two seconds' worth");
+        }
+        // However slow the machine is, more than two a second come some time.
+        until("a refusal", Duration::from_secs(60), || async {
+            let status = send().await?.status;
+            assert!([expected, 429].contains(&status), "{status}");
+            Ok((status == 429).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use test_support::{Database, until};
+use test_support::{Database, refusing_port, until};
 use testrun_shared::auth::Token;
 use testrun_shared::db;
 use testrun_shared::ops::Readiness;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpSocket, UnixStream};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::task::JoinSet;
 use url::Url;
 use uuid::Uuid;
@@ -109,12 +109,10 @@ async fn not_away_in_time(server: &Server, authorization: &str) -> anyhow::Resul
 async fn a_database_that_is_away_is_told_within_two_and_a_half_seconds() -> anyhow::Result<()> {
     // One that is nowhere, one that refuses, one that accepts and says nothing.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    // Taken, so that nobody else listens there, and not listened at.
-    let refusing = TcpSocket::new_v4()?;
-    refusing.bind(([127, 0, 0, 1], 0).into())?;
+    let (_kept, refusing) = refusing_port()?;
     let addresses = [
         "postgres://testrun@localhost/testrun?host=/no/such/directory".to_owned(),
-        format!("postgres://testrun@{}/testrun", refusing.local_addr()?),
+        format!("postgres://testrun@{refusing}/testrun"),
         format!("postgres://testrun@{}/testrun", silent.local_addr()?),
     ];
     let token = format!("Bearer {}", Token::generate().reveal());

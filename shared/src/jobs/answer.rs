@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::claim::Claimed;
 use super::finish::End;
@@ -17,8 +18,15 @@ const MAX_STARTS: i32 = 3;
 pub(super) async fn answer(queue: &Queue, job: &Claimed) -> End {
     let rung_in = job.traceparent.as_deref().and_then(|text| text.parse().ok());
     let trace = rung_in.map_or_else(TraceParent::begin, TraceParent::child);
-    let span = tracing::info_span!(
-        "job", queue = queue.name, job.id = %job.id, job.starts = job.starts, trace_id = %trace.trace_id()
+    // The highest level, so that no filter takes the context from an error's line.
+    let span = tracing::error_span!(
+        "job",
+        queue = queue.name,
+        job.id = %job.id,
+        job.starts = job.starts,
+        trace_id = %trace.trace_id(),
+        project_id = %job.project_id,
+        run_id = Empty
     );
     attempt(queue, job, trace).instrument(span).await
 }
@@ -56,7 +64,10 @@ async fn attempt(queue: &Queue, job: &Claimed, trace: TraceParent) -> End {
     metrics::counter!("testrun_jobs_total", "queue" => queue.name, "outcome" => label).increment(1);
     metrics::histogram!("testrun_job_duration_seconds", "queue" => queue.name).record(began.elapsed());
     match outcome {
-        Ok(JobOutcome::Done) => End::Done,
+        Ok(JobOutcome::Done) => {
+            tracing::debug!("job is done");
+            End::Done
+        }
         Ok(JobOutcome::Dead(reason)) => {
             tracing::error!(reason, "job is dead");
             End::Dead(reason)

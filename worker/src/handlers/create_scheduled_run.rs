@@ -5,11 +5,13 @@ use std::sync::Arc;
 use testrun_shared::actions;
 use testrun_shared::jobs::{CreateScheduledRun, JobOutcome};
 
+use super::tell_run;
 use crate::context::Context;
 
 pub(crate) async fn run(job: CreateScheduledRun, context: Arc<Context>) -> anyhow::Result<JobOutcome> {
     if let Some(run_id) = actions::schedules::create_run(&context.db, job.execution_id).await? {
-        tracing::info!(test_run.id = %run_id, "scheduled run created");
+        tell_run(run_id);
+        tracing::info!("scheduled run created");
     }
     Ok(JobOutcome::Done)
 }

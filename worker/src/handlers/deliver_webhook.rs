@@ -9,13 +9,14 @@ use std::time::Instant;
 use testrun_shared::jobs::{DeliverWebhook, JobOutcome};
 use testrun_shared::{actions, db};
 
-use super::LEASE_SECONDS;
+use super::{LEASE_SECONDS, tell_run};
 use crate::context::Context;
 use crate::webhook::Attempted;
 
 pub(crate) async fn run(job: DeliverWebhook, context: Arc<Context>) -> anyhow::Result<JobOutcome> {
     let claimed = db::webhook_deliveries::claim(&context.db, job.delivery_id, LEASE_SECONDS).await?;
     let Some(claimed) = claimed else { return Ok(JobOutcome::Done) };
+    claimed.data["test_run_id"].as_str().and_then(|id| id.parse().ok()).into_iter().for_each(tell_run);
     if !claimed.is_enabled {
         actions::deliveries::delivery_dropped(&context.db, &claimed).await?;
         return Ok(JobOutcome::Done);

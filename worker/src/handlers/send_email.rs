@@ -15,7 +15,7 @@ use testrun_shared::jobs::{JobOutcome, SendEmail};
 use testrun_shared::telemetry::trace::{self, TraceParent};
 use testrun_shared::{actions, db};
 
-use super::LEASE_SECONDS;
+use super::{LEASE_SECONDS, tell_run};
 use crate::context::Context;
 use crate::mail::{
     self, FailedTest, NoticeKind, NoticeSchedule, RunCounts, RunEnd, RunNotice, SendError, WebhookNotice,
@@ -36,6 +36,7 @@ pub(crate) async fn run(job: SendEmail, context: Arc<Context>) -> anyhow::Result
     let Some(claimed) = db::notifications::claim(&context.db, job.notification_id, LEASE_SECONDS).await? else {
         return Ok(JobOutcome::Done);
     };
+    claimed.test_run_id.into_iter().for_each(tell_run);
     let sent = match notice(&context, &claimed).await? {
         Ok(notice) => send(&context, &claimed, &notice).await,
         Err(reason) => Err(SendError::Permanent(reason.to_owned())),

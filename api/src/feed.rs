@@ -74,7 +74,7 @@ impl Feeds {
         }
         // Where the reader begins has to be known before the listener looks into the table, or what settles in between
         // would be in neither.
-        let position = db::events::now(&self.0.db).await?;
+        let position = db::events::now(&self.0.db, project_id).await?;
         let mut projects = self.0.lock();
         if let Some(listener) = projects.join(project_id) {
             return Ok(listener);

@@ -72,7 +72,7 @@ impl Subscription {
         };
         let position = match known {
             Some(position) => position,
-            None => db::events::now(&db).await?,
+            None => db::events::now(&db, project_id).await?,
         };
         let is_reset = last_event_id.is_some() && known.is_none();
         Ok(Self { db, project_id, filter, listener, position, is_reset, read: VecDeque::new(), is_behind: true })

@@ -158,18 +158,27 @@ pub async fn is_settling(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Res
     .await
 }
 
-/// The place after which everything is still to come.
+/// The place after which everything of a project is still to come: that of its last event which [`after`] gives.
+///
+/// An event's place, and not the next transaction's id: what PostgreSQL had handed out and not stored when it crashed is
+/// handed out again, so that events after the crash would come before such a place, and be passed over.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<Position> {
-    let transaction_id = sqlx::query_scalar!(
+pub async fn now(db: impl PgExecutor<'_>, project_id: Uuid) -> sqlx::Result<Position> {
+    let last = sqlx::query!(
         r#"-- events.now
-         SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "xmin!""#
+         SELECT transaction_id::text::bigint AS "transaction_id!", sequence
+         FROM events
+         WHERE project_id = $1 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+         ORDER BY transaction_id DESC, sequence DESC
+         LIMIT 1"#,
+        project_id,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await?;
-    Ok(Position { transaction_id, sequence: 0 })
+    let beginning = Position { transaction_id: 0, sequence: 0 };
+    Ok(last.map_or(beginning, |row| Position { transaction_id: row.transaction_id, sequence: row.sequence }))
 }
 
 /// The place of the project's event with this id, if it is still kept.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use sqlx::PgPool;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::direct;
 use crate::stage::Work;
@@ -12,10 +13,10 @@ use crate::stage::Work;
 /// Writes the results of all this work with `clients` connections and returns how many a second.
 pub(crate) async fn run(program: &Path, url: &str, db: &PgPool, work: &[Work], clients: usize) -> anyhow::Result<f64> {
     let each = work.len() / clients;
-    number(db, work).await?;
+    let prefix = number(db, work).await?;
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("result.sql");
-    tokio::fs::write(&script, script_of(each)).await?;
+    tokio::fs::write(&script, script_of(&prefix, each)).await?;
     let output = Command::new(program)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", &format!("--client={clients}")])
         .args([&format!("--transactions={each}"), "--define=i=0", "--file"])
@@ -29,23 +30,25 @@ pub(crate) async fn run(program: &Path, url: &str, db: &PgPool, work: &[Work], c
     Ok(rate.parse()?)
 }
 
-/// pgbench knows numbers only, so the items of its run get ids that a number can be made into.
-async fn number(db: &PgPool, work: &[Work]) -> anyhow::Result<()> {
+/// pgbench knows numbers only, so the items of its run get ids that a number can be made into: by what is returned before it.
+async fn number(db: &PgPool, work: &[Work]) -> anyhow::Result<String> {
+    let prefix = Uuid::now_v7().to_string()[..24].to_owned();
     let run = work.first().context("no work")?.run;
     sqlx::query(
         "UPDATE test_run_items
-         SET id = ('0b000000-0000-7000-8000-' || lpad(to_hex(execution_order), 12, '0'))::uuid
+         SET id = ($2 || lpad(to_hex(execution_order), 12, '0'))::uuid
          WHERE test_run_id = $1",
     )
     .bind(run)
+    .bind(&prefix)
     .execute(db)
     .await?;
-    Ok(())
+    Ok(prefix)
 }
 
 /// The statement of [`direct`], with the values that pgbench can make for itself.
-fn script_of(each: usize) -> String {
-    let item = "('0b000000-0000-7000-8000-' || lpad(to_hex(:n), 12, '0'))::uuid";
+fn script_of(prefix: &str, each: usize) -> String {
+    let item = &format!("('{prefix}' || lpad(to_hex(:n::bigint), 12, '0'))::uuid");
     let mut statement = direct::statement(crate::bodies::Shape::Bare);
     for (place, value) in [
         ("$8", "gen_random_uuid()"),

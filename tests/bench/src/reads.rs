@@ -108,7 +108,7 @@ const KINDS: [(&str, Path); 16] = [
     ("results of a run", |world| format!("/test-runs/{}/results?limit=100", any(&world.runs))),
     ("results of an item", |world| format!("/test-run-items/{}/results", any(&world.items))),
     ("steps of a result", |world| format!("/test-run-results/{}/steps", any(&world.results))),
-    ("history of a case", |world| format!("/test-cases/{}/execution-history", any(&world.cases))),
+    ("history of a case", |world| format!("/test-cases/{}/history", any(&world.cases))),
 ];
 
 fn any(ids: &[Uuid]) -> Uuid {

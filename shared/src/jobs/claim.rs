@@ -20,8 +20,11 @@ pub(super) struct Claimed {
     pub(super) starts: i32,
     pub(super) traceparent: Option<String>,
     run_at: DateTime<Utc>,
-    /// How many its project could get. Fewer came if no more wait.
-    quota: i32,
+    /// Whether its project may have more that are due: not all that were found were taken, or as many were found as were
+    /// looked for.
+    pub(super) may_have_more: bool,
+    /// Whether some project has more that were found and not taken.
+    pub(super) others_wait: bool,
 }
 
 impl Claimed {
@@ -91,7 +94,7 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
              LIMIT $4
          ),
          candidate AS MATERIALIZED (
-             SELECT oldest.id, s.place,
+             SELECT oldest.id, s.project_id, s.place, s.quota,
                  s.running + row_number() OVER (PARTITION BY s.project_id ORDER BY oldest.run_at) AS would_hold
              FROM share s CROSS JOIN LATERAL (
                  SELECT j.id, j.run_at FROM apalis.jobs j
@@ -112,8 +115,12 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
              ))
              RETURNING j.id, j.project_id, j.job, j.attempts, j.metadata -> 'traceparent' AS traceparent, j.run_at
          )
-         SELECT c.id, c.project_id, c.job AS payload, c.attempts AS starts, c.traceparent, c.run_at, s.quota
-         FROM claimed c JOIN share s ON s.project_id = c.project_id",
+         SELECT c.id, c.project_id, c.job AS payload, c.attempts AS starts, c.traceparent, c.run_at,
+             found.jobs >= found.quota OR found.jobs > count(*) OVER (PARTITION BY c.project_id) AS may_have_more,
+             (SELECT count(*) FROM candidate) > count(*) OVER () AS others_wait
+         FROM claimed c JOIN (
+             SELECT project_id, quota, count(*) AS jobs FROM candidate GROUP BY project_id, quota
+         ) AS found ON found.project_id = c.project_id",
     )
     .bind(wanted.queue)
     .bind(wanted.worker)
@@ -127,13 +134,6 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, wanted: Wanted<'_>) -> sqlx::
     .await?;
     claimed.sort_unstable_by_key(|job| job.run_at);
     Ok(claimed)
-}
-
-/// Whether a project of these claimed jobs may have more that are due: it got all that it could get this time.
-pub(super) fn may_have_more(claimed: &[Claimed], project_id: Uuid) -> bool {
-    let mut its = claimed.iter().filter(|job| job.project_id == project_id).peekable();
-    let quota = its.peek().map_or(0, |job| job.quota);
-    count(its.count()) >= quota
 }
 
 /// The project among these jobs that had the last turn, counted from the one that had it before.
@@ -185,31 +185,24 @@ fn count(number: usize) -> i32 {
 mod tests {
     use super::*;
 
-    fn claimed(project: u128, quota: i32) -> Claimed {
-        let (id, run_at) = (String::new(), DateTime::UNIX_EPOCH);
+    fn claimed(project: u128) -> Claimed {
         Claimed {
-            id,
+            id: String::new(),
             project_id: Uuid::from_u128(project),
             payload: Vec::new(),
             starts: 1,
             traceparent: None,
-            run_at,
-            quota,
+            run_at: DateTime::UNIX_EPOCH,
+            may_have_more: false,
+            others_wait: false,
         }
     }
 
     #[test]
     fn turns_go_around_the_projects() {
-        let jobs = [claimed(3, 1), claimed(7, 1), claimed(5, 1)];
+        let jobs = [claimed(3), claimed(7), claimed(5)];
         let last = |before| last_turn(&jobs, Uuid::from_u128(before)).as_u128();
         assert_eq!([last(0), last(3), last(5), last(6), last(7), last(9)], [7, 3, 5, 5, 7, 7]);
         assert_eq!(last_turn(&[], Uuid::from_u128(4)).as_u128(), 4);
-    }
-
-    #[test]
-    fn a_project_that_got_less_than_it_could_has_no_more() {
-        let jobs = [claimed(1, 2), claimed(2, 2), claimed(1, 2)];
-        assert!(may_have_more(&jobs, Uuid::from_u128(1)));
-        assert!(!may_have_more(&jobs, Uuid::from_u128(2)));
     }
 }

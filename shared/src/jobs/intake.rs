@@ -1,5 +1,6 @@
 //! Decides when a worker looks for jobs, and hands over what it claims.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::claim::{Claimed, Wanted, claim, last_turn, may_have_more, ripen};
+use super::claim::{Claimed, Wanted, claim, last_turn, ripen};
 use super::hands::Slot;
 use super::worker::Worker;
 
@@ -108,18 +109,17 @@ impl Intake {
 
     fn hand_over(&mut self, claimed: Vec<Claimed>, is_held_back: bool) -> More {
         self.last_turn = last_turn(&claimed, self.last_turn);
-        let mut projects: Vec<Uuid> = claimed.iter().map(|job| job.project_id).collect();
-        projects.sort_unstable();
-        projects.dedup();
-        projects.retain(|project| may_have_more(&claimed, *project));
+        let have_more: HashSet<Uuid> =
+            claimed.iter().filter(|job| job.may_have_more).map(|job| job.project_id).collect();
+        let others_wait = claimed.iter().any(|job| job.others_wait);
         for job in claimed {
             let slot = self.worker.hands.take(job.start(), job.project_id);
             // Its receiver ends after us.
             drop(self.started.send(InHand { job, slot }));
         }
-        if projects.iter().any(|project| self.worker.hands.has_room_for(*project)) {
+        if have_more.iter().any(|project| self.worker.hands.has_room_for(*project)) {
             More::Unknown
-        } else if is_held_back || !projects.is_empty() {
+        } else if is_held_back || others_wait || !have_more.is_empty() {
             More::NeedsSlot
         } else {
             More::Nothing

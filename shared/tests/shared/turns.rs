@@ -96,6 +96,24 @@ async fn one_project_alone_is_answered_to_the_end() -> anyhow::Result<()> {
     runner.stop().await
 }
 
+/// Each of the three is due less than its part of the slots, as some are kept free for a newcomer: no sign that it has no more.
+#[tokio::test]
+async fn projects_with_many_jobs_each_are_answered_without_a_pause() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    sqlx::query(
+        r#"INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, project_id)
+         SELECT 'job-' || n, 'task', '{"number": 0}', 'Pending', 0, 1, now(), 0, lpad((n % 3 + 1)::text, 32, '0')::uuid
+         FROM generate_series(1, 600) n"#,
+    )
+    .execute(&w.db)
+    .await?;
+    let (queue, _answered) = reporting();
+    let runner = Runner::start(&w.db, queue.with_concurrency(10));
+    // With a look every second, and no other reason to look, it would take more than twice as long as this waits.
+    until_jobs_are(&w, "Done", 600).await?;
+    runner.stop().await
+}
+
 /// What claims six jobs on this connection, as the worker prepared it there. The reader counts as alive for a day: however
 /// long it takes to fill the table, it may claim.
 async fn plan_of_claim(conn: &mut PgConnection) -> anyhow::Result<Value> {

@@ -15,11 +15,11 @@ const answer = (payload) => {
   if (done === jobs) finished();
 };
 
-const utils = await makeWorkerUtils({ connectionString });
+const utils = await makeWorkerUtils({ connectionString, logger });
 await utils.migrate();
 const all = new Promise((resolve) => { finished = resolve; });
 const worker = {
-  connectionString, concurrentJobs: slots, pollInterval: 1000, maxPoolSize: 12,
+  connectionString, logger, concurrentJobs: slots, pollInterval: 1000, maxPoolSize: 12,
   // What it recommends for high loads: jobs fetched ahead, and with a delay also completed together.
   ...(what === "drain" && { localQueue: { size: slots * 5 } }),
   ...(batchDelay >= 0 && { completeJobBatchDelay: batchDelay, failJobBatchDelay: batchDelay }),

@@ -4,9 +4,7 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::test_runs::ItemCounts;
 use crate::domain::page::Page;
-use crate::domain::summary::{ItemFigures, RunFigures};
 use crate::domain::test_run_item::{Derived, ItemStatus, TestRunItem};
 
 macro_rules! columns {
@@ -18,6 +16,12 @@ macro_rules! columns {
          i.created_at, i.updated_at"
     };
 }
+
+mod figures;
+mod locks;
+
+pub use figures::*;
+pub use locks::*;
 
 /// Adds test cases to the end of a locked run, in the order given. Returns the new items' ids in that order.
 ///
@@ -106,78 +110,6 @@ pub async fn list(db: impl PgExecutor<'_>, run_id: Uuid, page: Page) -> sqlx::Re
     .fetch_all(db)
     .await?;
     Ok(items.into_iter().map(TestRunItem::derived).collect())
-}
-
-/// Locks an item of the project's run, and nothing wider; `None` if there is no such item.
-///
-/// # Errors
-/// If the database fails.
-pub async fn lock(
-    db: impl PgExecutor<'_>,
-    project_id: Uuid,
-    run_id: Uuid,
-    id: Uuid,
-) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!(
-        "-- test_run_items.lock\nSELECT ",
-        columns!(),
-        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
-    ))
-    .bind(project_id)
-    .bind(run_id)
-    .bind(id)
-    .fetch_optional(db)
-    .await
-}
-
-/// Passes the run's gate, see [`super::test_runs::pass_gate`], and then locks an item as [`lock`] does, in one round trip.
-///
-/// The gate comes first whichever way the statement is planned: no row can be locked before it is joined with the gate's.
-/// And although the statement's snapshot is older than the wait at the gate, the item is as it was left there, since who
-/// locks a row is given its newest version.
-///
-/// # Errors
-/// If the database fails.
-pub async fn lock_behind_gate(
-    db: impl PgExecutor<'_>,
-    project_id: Uuid,
-    run_id: Uuid,
-    id: Uuid,
-) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!(
-        "-- test_run_items.lock_behind_gate\n\
-         WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended($2::uuid::text, 0))) SELECT ",
-        columns!(),
-        " FROM gate CROSS JOIN test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
-    ))
-    .bind(project_id)
-    .bind(run_id)
-    .bind(id)
-    .fetch_optional(db)
-    .await
-}
-
-/// Locks the item that a result of the project belongs to; `None` if there is no such result.
-///
-/// # Errors
-/// If the database fails.
-pub async fn lock_of_result(
-    db: impl PgExecutor<'_>,
-    project_id: Uuid,
-    result_id: Uuid,
-) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!(
-        "-- test_run_items.lock_of_result\nSELECT ",
-        columns!(),
-        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id JOIN test_run_results t ON t.test_run_item_id = i.id \
-          WHERE r.project_id = $1 AND r.deleted_at IS NULL AND t.id = $2 FOR NO KEY UPDATE OF i"
-    ))
-    .bind(project_id)
-    .bind(result_id)
-    .fetch_optional(db)
-    .await
 }
 
 /// Stores what an item's results say of it, and how many iterations the client told.
@@ -270,104 +202,6 @@ pub async fn skip_unfinished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Res
     .execute(db)
     .await
     .map(|_| ())
-}
-
-/// Counts a run's items by status.
-///
-/// # Errors
-/// If the database fails.
-pub async fn count(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<ItemCounts> {
-    sqlx::query_as!(
-        ItemCounts,
-        r#"-- test_run_items.count
-         SELECT count(*)::integer AS "total!",
-             (count(*) FILTER (WHERE status = 'passed'))::integer AS "passed!",
-             (count(*) FILTER (WHERE status = 'failed'))::integer AS "failed!",
-             (count(*) FILTER (WHERE status = 'skipped'))::integer AS "skipped!",
-             (count(*) FILTER (WHERE status = 'no_run'))::integer AS "no_run!"
-         FROM test_run_items
-         WHERE test_run_id = $1"#,
-        run_id,
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// The figures of a run, counted from its items now.
-///
-/// # Errors
-/// If the database fails.
-pub async fn figures(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<RunFigures> {
-    sqlx::query_as!(
-        RunFigures,
-        r#"-- test_run_items.figures
-         SELECT count(*) AS "total_tests!",
-             count(*) FILTER (WHERE status = 'passed') AS "passed_tests!",
-             count(*) FILTER (WHERE status = 'failed') AS "failed_tests!",
-             count(*) FILTER (WHERE status = 'skipped') AS "skipped_tests!",
-             count(*) FILTER (WHERE status = 'no_run') AS "no_run_tests!",
-             coalesce(round(100.0 * count(*) FILTER (WHERE status = 'passed') / nullif(count(*), 0), 2), 0) AS "pass_rate!",
-             coalesce(sum(total_steps), 0)::bigint AS "total_steps!",
-             coalesce(sum(passed_steps), 0)::bigint AS "passed_steps!",
-             coalesce(sum(failed_steps), 0)::bigint AS "failed_steps!",
-             coalesce(sum(total_checkpoints), 0)::bigint AS "total_checkpoints!",
-             coalesce(sum(passed_checkpoints), 0)::bigint AS "passed_checkpoints!",
-             coalesce(sum(failed_checkpoints), 0)::bigint AS "failed_checkpoints!"
-         FROM test_run_items
-         WHERE test_run_id = $1"#,
-        run_id,
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// Every item of a run with its test case's name, in execution order, at most 10,000.
-///
-/// # Errors
-/// If the database fails.
-pub async fn item_figures(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<ItemFigures>> {
-    sqlx::query_as!(
-        ItemFigures,
-        r#"-- test_run_items.item_figures
-         SELECT i.id, c.name AS test_case_name, i.status AS "status: ItemStatus", i.duration_ms,
-             coalesce(round(100.0 * i.passed_steps / nullif(i.total_steps, 0), 2), 0) AS "pass_rate!", i.error_message
-         FROM test_run_items i JOIN test_cases c ON c.id = i.test_case_id
-         WHERE i.test_run_id = $1
-         ORDER BY i.execution_order
-         LIMIT 10000"#,
-        run_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// A failed item, for a mail.
-#[derive(Debug, Clone)]
-pub struct FailedItem {
-    /// The test case's name.
-    pub test_case_name: String,
-    /// What went wrong, its first 2,000 characters.
-    pub error_message: Option<String>,
-}
-
-/// The first failed items of a run, in execution order.
-///
-/// # Errors
-/// If the database fails.
-pub async fn first_failures(db: impl PgExecutor<'_>, run_id: Uuid, limit: i64) -> sqlx::Result<Vec<FailedItem>> {
-    sqlx::query_as!(
-        FailedItem,
-        "-- test_run_items.first_failures
-         SELECT c.name AS test_case_name, left(i.error_message, 2000) AS error_message
-         FROM test_run_items i JOIN test_cases c ON c.id = i.test_case_id
-         WHERE i.test_run_id = $1 AND i.status = 'failed'
-         ORDER BY i.execution_order
-         LIMIT $2",
-        run_id,
-        limit,
-    )
-    .fetch_all(db)
-    .await
 }
 
 /// The project's item with this id, in this run.

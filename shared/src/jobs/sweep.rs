@@ -1,8 +1,9 @@
 //! Rings again for every row that is due and did not move (design, rule 1).
 //!
-//! A doorbell is missing if the row was rung before the oldest job that still waits in its queue: jobs are taken in the
-//! order of their due times, so that one was taken, and whoever took it did not finish. A queue that is merely long is
-//! left alone; ringing once more would only make it longer. So is one that is paused.
+//! A doorbell is missing if the row was rung before the oldest job that still waits in its queue: its own does not wait any
+//! more, so it was taken, and whoever took it did not finish. A queue that is merely long is left alone; ringing once more
+//! would only make it longer. So is one that is paused. The price: while one project's jobs wait for long, another's lost
+//! doorbell is not missed until those are done.
 //!
 //! A row whose job is in somebody's hands is left alone too: were the job one that kills its worker, every new doorbell would
 //! kill another. Such a job is dead after its third start, and from then on nothing rings for its row until an operator

@@ -2,6 +2,8 @@
 
 mod load;
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +33,11 @@ struct Arguments {
     /// How many clients send 15 MB each at once in the end; 0 leaves that out
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=200))]
     large: u16,
+
+    /// Keep the service and its PostgreSQL on the first core and this program on the second (needs taskset of util-linux), so
+    /// that what is offered takes nothing from what answers
+    #[arg(long)]
+    apart: bool,
 }
 
 const ABOUT: &str = "\
@@ -46,10 +53,20 @@ const HALF: f64 = 0.5;
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let database = Database::new().await?;
+    if arguments.apart {
+        let folder: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&database.pool).await?;
+        let server = std::fs::read_to_string(Path::new(&folder).join("postmaster.pid"))?;
+        // Its connections to the service are yet to be made, and go where it goes.
+        keep_on(0, server.lines().next().context("no process")?.parse()?)?;
+    }
     let tenant = database.tenant("Benchmark").await?;
     let settings =
         [("DATABASE_URL", database.url.as_str()), ("TESTRUN_LISTEN", "127.0.0.1:0"), ("TESTRUN_RATE_LIMIT", "0")];
     let api = Process::start("testrun-api", &settings, &[]).await?;
+    if arguments.apart {
+        keep_on(0, api.id()?)?;
+        keep_on(1, std::process::id())?;
+    }
     let target = Arc::new(Target::new(api.address().await?, &tenant.token));
     let results = Results::new(target.clone(), &Client::new(&api.url().await?, Some(&tenant.token))?).await?;
     println!("memory at the start: {} MiB", memory(&api, "VmRSS:")?);
@@ -90,6 +107,14 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has all threads of a process run on one core, and whatever it starts from now on.
+fn keep_on(core: u8, process: u32) -> anyhow::Result<()> {
+    let arguments = ["--all-tasks", "--cpu-list", "--pid", &core.to_string(), &process.to_string()];
+    let status = Command::new("taskset").args(arguments).stdout(Stdio::null()).status().context("taskset")?;
+    anyhow::ensure!(status.success(), "taskset: {status}");
+    Ok(())
+}
+
 fn per_second(tally: &Tally, time: Duration) -> f64 {
     u32::try_from(tally.count(is_good)).map_or(f64::INFINITY, f64::from) / time.as_secs_f64()
 }
@@ -115,7 +140,9 @@ async fn seconds_to_normal(results: &Results, rate: f64, p99_before: f64) -> any
 
 /// Clients that send as much as a request may have, all at once.
 async fn large_bodies(results: &Results, clients: usize) -> anyhow::Result<()> {
-    let lines: Vec<_> = (0..150).map(|_| json!({"log_level": "log", "message": "x".repeat(100_000)})).collect();
+    let lines: Vec<_> = (0..150)
+        .map(|_| json!({"log_level": "log", "message": "x".repeat(100_000), "timestamp": "2026-01-01T00:00:00Z"}))
+        .collect();
     let body: Arc<[u8]> = serde_json::to_vec(&json!({"logs": lines}))?.into();
     let path: Arc<str> = format!("/api/v1/test-run-results/{}/console-logs/bulk", results.first).into();
     let send = || {

@@ -28,7 +28,7 @@ pub async fn lock(
     .await
 }
 
-/// Passes the run's gate, see [`super::test_runs::pass_gate`], and then locks an item as [`lock`] does, in one round trip.
+/// Passes the run's gate, see [`crate::db::test_runs::pass_gate`], and then locks an item as [`lock`] does, in one round trip.
 ///
 /// The gate comes first whichever way the statement is planned: no row can be locked before it is joined with the gate's.
 /// And although the statement's snapshot is older than the wait at the gate, the item is as it was left there, since who

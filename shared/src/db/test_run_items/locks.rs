@@ -5,6 +5,13 @@ use uuid::Uuid;
 
 use crate::domain::test_run_item::TestRunItem;
 
+macro_rules! locked_of_run {
+    () => {
+        "test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
+         WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
+    };
+}
+
 /// Locks an item of the project's run, and nothing wider; `None` if there is no such item.
 ///
 /// # Errors
@@ -15,17 +22,12 @@ pub async fn lock(
     run_id: Uuid,
     id: Uuid,
 ) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!(
-        "-- test_run_items.lock\nSELECT ",
-        columns!(),
-        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
-    ))
-    .bind(project_id)
-    .bind(run_id)
-    .bind(id)
-    .fetch_optional(db)
-    .await
+    sqlx::query_as(concat!("-- test_run_items.lock\nSELECT ", columns!(), " FROM ", locked_of_run!()))
+        .bind(project_id)
+        .bind(run_id)
+        .bind(id)
+        .fetch_optional(db)
+        .await
 }
 
 /// Passes the run's gate, see [`crate::db::test_runs::pass_gate`], and then locks an item as [`lock`] does, in one round trip.
@@ -46,8 +48,8 @@ pub async fn lock_behind_gate(
         "-- test_run_items.lock_behind_gate\n\
          WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended($2::uuid::text, 0))) SELECT ",
         columns!(),
-        " FROM gate CROSS JOIN test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
+        " FROM gate CROSS JOIN ",
+        locked_of_run!(),
     ))
     .bind(project_id)
     .bind(run_id)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
@@ -122,10 +122,8 @@ fn refuse(class: &'static str) -> Response {
 
 /// Reads a small body to its end, and tells how large the body may be, in bytes.
 async fn with_small_body(request: Request) -> (Request, usize) {
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    match length {
+    match content_length(request.headers()) {
         None if !is_chunked => return (request, 0),
         Some(length) if length > SMALL_BODY => return (request, length),
         Some(_) | None => {}
@@ -147,6 +145,11 @@ async fn with_small_body(request: Request) -> (Request, usize) {
     // Nobody said how large it is, so it may be as large as any.
     let may_be = if read > SMALL_BODY { MAX_BULK_BODY } else { read };
     (Request::from_parts(parts, Body::from_stream(stream::iter(begun).chain(rest))), may_be)
+}
+
+/// How large the body is said to be, in bytes.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The parts as one body, without a copy where there is but one.

@@ -27,6 +27,7 @@ use crate::admission::{self, Admission};
 use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
 use crate::etag;
 use crate::feed::Feeds;
+use crate::group_commit::GroupCommit;
 use crate::idempotency;
 use crate::observe;
 use crate::openapi;
@@ -57,6 +58,8 @@ pub struct AppState {
     pub admission: Admission,
     /// Whose pages may call the API; none unless set.
     pub cors_origins: Vec<HeaderValue>,
+    /// Where results are stored together.
+    pub results: GroupCommit,
     /// New events.
     pub feeds: Feeds,
     /// Ends what would not end by itself, such as streams.
@@ -69,6 +72,7 @@ impl AppState {
     pub fn new(db: PgPool, readiness: Readiness) -> Self {
         Self {
             authenticator: Authenticator::new(db.clone()),
+            results: GroupCommit::new(db.clone()),
             feeds: Feeds::new(db.clone()),
             db,
             readiness,

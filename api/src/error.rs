@@ -47,6 +47,8 @@ pub(crate) enum ApiError {
     TooMany(u64),
     /// More is under way than the service can do; a request of this kind has to wait outside.
     Busy,
+    /// The database could not be reached; the log says why.
+    DatabaseUnavailable,
     /// No such route.
     NoRoute,
     /// The route does not take this method.
@@ -96,6 +98,7 @@ impl IntoResponse for ApiError {
                 response
             }
             Self::Busy => unavailable("The service has more to do than it can; try again"),
+            Self::DatabaseUnavailable => unavailable("The database is not available; try again"),
             Self::NoRoute => answer(StatusCode::NOT_FOUND, &ErrorBody::new("No such path; see /docs")),
             Self::MethodNotAllowed => {
                 answer(StatusCode::METHOD_NOT_ALLOWED, &ErrorBody::new("The path does not take this method; see /docs"))
@@ -122,9 +125,9 @@ fn domain(error: Error) -> Response {
         }
         error if error.is_of_deleted_project() => domain(Error::unknown_token()),
         Error::Forbidden(detail) => answer(StatusCode::FORBIDDEN, &ErrorBody::new(detail)),
-        Error::Database(error) if is_unavailable(&error) => {
+        error if is_unavailable(&error) => {
             tracing::warn!(error = %error, "the database is not available");
-            unavailable("The database is not available; try again")
+            ApiError::DatabaseUnavailable.into_response()
         }
         // Whoever writes checks what it refers to before; it can only have gone meanwhile.
         Error::Database(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
@@ -136,7 +139,8 @@ fn domain(error: Error) -> Response {
 }
 
 /// Whether the database could not be reached, as opposed to having refused something.
-fn is_unavailable(error: &sqlx::Error) -> bool {
+pub(crate) fn is_unavailable(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         // 57P01 to 57P03: the server is shutting down or starting up; 53300: too many connections.

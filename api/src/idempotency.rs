@@ -14,8 +14,10 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::pool::PoolConnection;
-use sqlx::{Acquire, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Acquire, PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use testrun_shared::db::idempotency_keys::{NewAnswer, StoredAnswer};
 use testrun_shared::{Error, auth, db};
+use uuid::Uuid;
 
 use crate::app::{ApiResult, AppState, MAX_BULK_BODY};
 use crate::error::ApiError;
@@ -28,6 +30,7 @@ pub(crate) const MAX_KEY: usize = 255;
 /// What a request with a key has to be compared by.
 #[derive(Debug, Clone)]
 struct Key {
+    token_id: Uuid,
     key: String,
     request_hash: [u8; 32],
 }
@@ -62,22 +65,23 @@ pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: N
     hash.update(parts.uri.path().as_bytes());
     hash.update([0]);
     hash.update(&bytes);
-    let key = Key { key, request_hash: hash.finalize().into() };
-    // A body that breaks a rule never reaches what looks under the lock.
-    match stored(&app.db, &caller, &key).await {
-        Ok(None) => {}
-        Ok(Some(answer)) => return answer,
-        Err(error) => return ApiError::from(error).into_response(),
-    }
+    let key = Key { token_id: caller.token_id, key, request_hash: hash.finalize().into() };
     parts.extensions.insert(key.clone());
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
-    remember_refusal(&app.db, &caller, &key, response).await
+    if !response.status().is_client_error() || response.extensions().get::<FromStore>().is_some() {
+        return response;
+    }
+    // What was refused before anybody looked under the key's lock, for a rule that its body breaks, may have its answer.
+    match stored(&app.db, &[&key]).await.map(|mut answers| answers.pop().flatten()) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => remember_refusal(&app.db, &key, response).await,
+        Err(error) => ApiError::from(error).into_response(),
+    }
 }
 
 /// Stores an answer that changed nothing. If that fails, a repetition is merely refused once more.
-async fn remember_refusal(db: &PgPool, caller: &auth::Caller, key: &Key, response: Response) -> Response {
+async fn remember_refusal(db: &PgPool, key: &Key, response: Response) -> Response {
     if !matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY)
-        || response.extensions().get::<FromStore>().is_some()
     {
         return response;
     }
@@ -85,21 +89,20 @@ async fn remember_refusal(db: &PgPool, caller: &auth::Caller, key: &Key, respons
     let Ok(bytes) = to_bytes(body, MAX_BULK_BODY).await else {
         return ApiError::internal("an answer could not be read").into_response();
     };
-    if let Err(error) = store(db, caller, key, parts.status, &bytes).await {
+    if let Err(error) = store(db, parts.status, &[(key, &bytes)]).await {
         tracing::warn!(error = %error, "a refusal could not be stored under its Idempotency-Key");
     }
     Response::from_parts(parts, Body::from(bytes))
 }
 
-async fn store(
-    db: impl sqlx::PgExecutor<'_>,
-    caller: &auth::Caller,
-    key: &Key,
-    status: StatusCode,
-    body: &[u8],
-) -> sqlx::Result<()> {
+/// Stores answers under their keys.
+async fn store(db: impl PgExecutor<'_>, status: StatusCode, answers: &[(&Key, &[u8])]) -> sqlx::Result<()> {
     let status = i16::try_from(status.as_u16()).unwrap_or(i16::MAX);
-    db::idempotency_keys::insert(db, caller.token_id, &key.key, &key.request_hash, status, body).await
+    let answers: Vec<_> = answers
+        .iter()
+        .map(|&(key, body)| NewAnswer { key: key.place(), request_hash: &key.request_hash, body })
+        .collect();
+    db::idempotency_keys::insert(db, status, &answers).await
 }
 
 /// Marks answers that this module gave.
@@ -109,7 +112,7 @@ struct FromStore;
 /// The caller of a POST, before its transaction.
 #[derive(Debug)]
 pub(crate) struct Write {
-    caller: auth::Caller,
+    pub(crate) caller: auth::Caller,
     db: PgPool,
     key: Option<Key>,
 }
@@ -127,24 +130,69 @@ impl Write {
     /// Begins. A request whose key has its answer ends here with that answer, as an "error".
     ///
     /// # Errors
-    /// The stored answer; 409 while the first request is in flight; 422 for another request under the same key.
+    /// As [`claim`] says.
     pub(crate) async fn begin(self) -> ApiResult<Unit> {
-        let Some(key) = self.key else { return Ok(Unit { caller: self.caller, work: Work::Plain(self.db) }) };
+        if self.key.is_none() {
+            return Ok(Unit { caller: self.caller, work: Work::Plain(self.db) });
+        }
         let mut tx = self.db.begin().await?;
-        if !db::idempotency_keys::try_lock(&mut *tx, self.caller.token_id, &key.key).await? {
-            let detail = "A request with this Idempotency-Key is in flight; try again";
-            return Err(Error::Conflict(detail.to_owned()).into());
+        for claim in claim(&mut tx, &[&self]).await? {
+            claim?;
         }
-        match stored(&mut *tx, &self.caller, &key).await? {
-            None => Ok(Unit { caller: self.caller, work: Work::Recorded(tx, key) }),
-            Some(answer) => Err(ApiError::Stored(Box::new(answer))),
-        }
+        Ok(Unit { caller: self.caller, work: Work::Recorded(tx, Box::new(self)) })
+    }
+
+    /// Whether the two have the same key.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.key.as_ref().zip(other.key.as_ref()).is_some_and(|(own, other)| own.place() == other.place())
     }
 }
 
-/// The answer that the key has: that of the first request, or a 422 for a request that is another one.
-async fn stored(db: impl sqlx::PgExecutor<'_>, caller: &auth::Caller, key: &Key) -> sqlx::Result<Option<Response>> {
-    let Some(stored) = db::idempotency_keys::get(db, caller.token_id, &key.key).await? else { return Ok(None) };
+/// Claims the keys of requests that are to be done in this transaction; no two may have the same. One without a key has
+/// nothing to claim.
+///
+/// # Errors
+/// If the database fails. For a single request: its key's answer; 409 while another request with the key is in flight; 422 if
+/// the key was used for another request.
+pub(crate) async fn claim(conn: &mut PgConnection, writes: &[&Write]) -> sqlx::Result<Vec<ApiResult<()>>> {
+    let keys: Vec<_> = writes.iter().filter_map(|write| write.key.as_ref()).collect();
+    let (mut locked, mut answers) = (Vec::new(), Vec::new());
+    if !keys.is_empty() {
+        locked = db::idempotency_keys::try_lock(&mut *conn, &places(&keys)).await?;
+        // Only now: whoever had a lock before has committed its answer.
+        answers = stored(conn, &keys).await?;
+    }
+    let mut claims = locked.into_iter().zip(answers).map(|(is_locked, answer)| match answer {
+        Some(answer) => Err(ApiError::Stored(Box::new(answer))),
+        None if is_locked => Ok(()),
+        None => Err(Error::Conflict("A request with this Idempotency-Key is in flight; try again".to_owned()).into()),
+    });
+    Ok(writes.iter().map(|write| write.key.as_ref().and_then(|_| claims.next()).unwrap_or(Ok(()))).collect())
+}
+
+/// Records the answers of requests that were done, with those of them that have a key.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn record(
+    conn: &mut PgConnection,
+    status: StatusCode,
+    answers: &[(&Write, &[u8])],
+) -> sqlx::Result<()> {
+    let keyed: Vec<_> = answers.iter().filter_map(|&(write, body)| Some((write.key.as_ref()?, body))).collect();
+    if keyed.is_empty() {
+        return Ok(());
+    }
+    store(conn, status, &keyed).await
+}
+
+/// For each key the answer that it has: that of the first request, or a 422 for a request that is another one.
+async fn stored(db: impl PgExecutor<'_>, keys: &[&Key]) -> sqlx::Result<Vec<Option<Response>>> {
+    let answers = db::idempotency_keys::get(db, &places(keys)).await?;
+    Ok(keys.iter().zip(answers).map(|(key, answer)| Some(replay(key, answer?))).collect())
+}
+
+fn replay(key: &Key, stored: StoredAnswer) -> Response {
     let mut response = if stored.request_hash == key.request_hash {
         let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let mut replay = json(status.unwrap_or(StatusCode::OK), stored.body);
@@ -155,7 +203,11 @@ async fn stored(db: impl sqlx::PgExecutor<'_>, caller: &auth::Caller, key: &Key)
         ApiError::from(Error::InvalidState(detail.to_owned())).into_response()
     };
     response.extensions_mut().insert(FromStore);
-    Ok(Some(response))
+    response
+}
+
+fn places<'a>(keys: &[&'a Key]) -> Vec<(Uuid, &'a str)> {
+    keys.iter().map(|key| key.place()).collect()
 }
 
 /// A POST under way: who does it, and where its writes go.
@@ -170,7 +222,14 @@ enum Work {
     /// Without a key an action commits by itself.
     Plain(PgPool),
     /// With a key it commits together with the record.
-    Recorded(Transaction<'static, Postgres>, Key),
+    Recorded(Transaction<'static, Postgres>, Box<Write>),
+}
+
+impl Key {
+    /// What no two requests in flight share: a key is its token's own.
+    fn place(&self) -> (Uuid, &str) {
+        (self.token_id, &self.key)
+    }
 }
 
 impl Unit {
@@ -197,16 +256,19 @@ impl Unit {
         body: &T,
         recorded: &T,
     ) -> ApiResult<Response> {
-        let bytes = |body: &T| serde_json::to_vec(body).map_err(|error| ApiError::internal(error.to_string()));
-        if let Work::Recorded(mut tx, key) = self.work {
-            store(&mut *tx, &self.caller, &key, status, &bytes(recorded)?).await?;
+        if let Work::Recorded(mut tx, write) = self.work {
+            record(&mut tx, status, &[(&*write, &encode(recorded)?)]).await?;
             tx.commit().await?;
         }
-        Ok(json(status, bytes(body)?))
+        Ok(json(status, encode(body)?))
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
+pub(crate) fn encode<T: Serialize>(body: &T) -> ApiResult<Vec<u8>> {
+    serde_json::to_vec(body).map_err(|error| ApiError::internal(error.to_string()))
+}
+
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 

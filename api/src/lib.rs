@@ -8,6 +8,7 @@ mod error;
 mod etag;
 mod extract;
 mod feed;
+mod group_commit;
 mod idempotency;
 mod list;
 mod observe;

@@ -2,16 +2,17 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use testrun_shared::domain::page::Paged;
 use testrun_shared::domain::test_run_result::{NewTestRunResult, TestRunResult};
-use testrun_shared::{Error, actions, auth, db};
+use testrun_shared::{Error, auth, db};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::test_runs;
+use crate::admission::content_length;
 use crate::app::{ApiResult, AppState};
 use crate::error::{BodyErrors, CommonErrors, ErrorBody};
 use crate::extract::{Caller, Json, Path, bulk};
@@ -36,12 +37,16 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         (status = 409, body = ErrorBody, description = "The attempt has its result already"),
         (status = 422, body = ErrorBody, description = "The run is not running, or the item is final"),
         CommonErrors, BodyErrors))]
-async fn create_test_run_result(write: Write, Json(body): Json<NewTestRunResult>) -> ApiResult<Response> {
+async fn create_test_run_result(
+    State(app): State<AppState>,
+    write: Write,
+    headers: HeaderMap,
+    Json(body): Json<NewTestRunResult>,
+) -> ApiResult<Response> {
     observe::tell_run(body.test_run_id);
-    let mut unit = write.begin().await?;
-    let caller = unit.caller;
-    let created = Box::pin(actions::results::submit(unit.db(), &caller, body)).await?;
-    unit.answer(StatusCode::CREATED, &created).await
+    // Nobody knows how large a body in chunks is, so it is as large as any.
+    let size = content_length(&headers).unwrap_or(usize::MAX);
+    app.results.submit(write, body, size).await
 }
 
 /// Get result details

@@ -13,6 +13,7 @@ mod errors;
 mod errors_elsewhere;
 mod events;
 mod filters;
+mod group_commit;
 mod history;
 mod idempotency;
 mod limits;

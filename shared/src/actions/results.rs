@@ -5,16 +5,19 @@
 
 mod rows;
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use rows::Nested;
+use rows::{Nested, NestedRows};
 
 use super::request_refresh;
 use crate::auth::Caller;
 use crate::db;
 use crate::db::constraints::{OnConstraint, STEP_NUMBER};
 use crate::db::execution_history::HistoryRow;
+use crate::db::test_run_items::DerivedRow;
 use crate::db::test_run_results::ResultRow;
 use crate::db::test_runs::RunGuard;
 use crate::domain::checkpoint_result::{CheckpointResult, NewCheckpointResult};
@@ -28,47 +31,109 @@ use crate::domain::test_run_item::{Derived, ItemStatus, Outcome, TestRunItem, de
 use crate::domain::test_run_result::{NewTestRunResult, ResultStatus, TestRunResult};
 use crate::domain::test_step_result::{AddedSteps, NewTestStepResult};
 use crate::error::{Error, Result};
+use crate::jobs::{RefreshRun, ring};
 
 /// Stores a result with everything nested in it, and what follows from it for its item.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an item that the project's run does not have; [`Error::InvalidState`] unless the run is
-/// running and the item unfinished; [`Error::Conflict`] if the attempt has its result; [`Error::Invalid`] for counts
-/// that do not add up and for references to steps that are not there.
-pub async fn submit(db: impl db::Source<'_>, caller: &Caller, mut body: NewTestRunResult) -> Result<TestRunResult> {
-    let counts = body.counts().map_err(Error::Invalid)?;
+/// As [`submit_together`] says of a single one.
+pub async fn submit(db: impl db::Source<'_>, caller: &Caller, body: NewTestRunResult) -> Result<TestRunResult> {
+    let run_id = body.test_run_id;
     let mut tx = db.begin().await?;
-    let item =
-        db::test_run_items::lock_behind_gate(&mut *tx, caller.project_id, body.test_run_id, body.test_run_item_id)
-            .await?
-            .ok_or_else(|| Error::not_found("Test run item", body.test_run_item_id))?;
+    let stored = submit_together(&mut tx, caller.project_id, run_id, vec![body]).await?;
+    let result = stored.into_iter().next().unwrap_or_else(|| Err(Error::not_found("Test run", run_id)))?;
+    tx.commit().await?;
+    Ok(result)
+}
+
+/// Stores several results of one run, each of another item, with what follows from them. One that is refused changes
+/// nothing and is in no other's way; the answers are in the order of the results. The caller commits.
+///
+/// # Errors
+/// If the database fails, for all of them: nothing may be committed then. For a single one: [`Error::NotFound`] for an item
+/// that the project's run does not have; [`Error::InvalidState`] unless the run is running and the item unfinished;
+/// [`Error::Conflict`] if the attempt has its result; [`Error::Invalid`] for counts that do not add up and for references to
+/// steps that are not there.
+pub async fn submit_together(
+    conn: &mut PgConnection,
+    project_id: Uuid,
+    run_id: Uuid,
+    bodies: Vec<NewTestRunResult>,
+) -> Result<Vec<Result<TestRunResult>>> {
+    let mut ids: Vec<_> = bodies.iter().map(|body| body.test_run_item_id).collect();
+    ids.sort_unstable();
+    let locked = db::test_run_items::lock_behind_gate(&mut *conn, project_id, run_id, &ids).await?;
+    let (items, mut runs): (Vec<_>, Vec<_>) = locked.into_iter().map(|locked| (locked.item, locked.run)).unzip();
+    let Some(run) = runs.pop() else {
+        let refusal = |body: &NewTestRunResult| body.counts().map_or_else(Error::Invalid, |_| no_item(body));
+        return Ok(bodies.iter().map(|body| Err(refusal(body))).collect());
+    };
+    let mut outcomes = outcomes(&mut *conn, &items).await?;
+    let mut items: HashMap<_, _> = items.into_iter().map(|item| (item.id, item)).collect();
+    let (mut rows, mut nested) = (Vec::with_capacity(bodies.len()), NestedRows::default());
+    for body in bodies {
+        let item = items.remove(&body.test_run_item_id);
+        let earlier = outcomes.remove(&body.test_run_item_id).unwrap_or_default();
+        match row(&mut *conn, project_id, &run, item, earlier, body, &mut nested).await {
+            Err(error @ (Error::Database(_) | Error::Queue(_))) => return Err(error),
+            row => rows.push(row),
+        }
+    }
+    let accepted: Vec<&Row> = rows.iter().flatten().collect();
+    if !accepted.is_empty() {
+        let results: Vec<_> = accepted.iter().map(|row| &row.result).collect();
+        let history: Vec<_> = accepted.iter().filter_map(|row| row.history.as_ref()).collect();
+        let items: Vec<_> = accepted.iter().filter_map(|row| row.item.as_ref()).collect();
+        save(&mut *conn, run_id, &results, &history, &items).await?;
+        nested.insert(&mut *conn).await?;
+    }
+    Ok(rows.into_iter().map(|row| Ok(row?.result.result)).collect())
+}
+
+/// What a result writes.
+struct Row {
+    result: ResultRow,
+    /// The entry in its case's history, if it makes one.
+    history: Option<HistoryRow>,
+    /// What its item becomes.
+    item: Option<DerivedRow>,
+}
+
+fn no_item(body: &NewTestRunResult) -> Error {
+    Error::not_found("Test run item", body.test_run_item_id)
+}
+
+/// What a result writes, made of what the client sent; what is under it is added to `rows`. `earlier` are the item's results
+/// so far.
+async fn row(
+    conn: &mut PgConnection,
+    project_id: Uuid,
+    run: &RunGuard,
+    item: Option<TestRunItem>,
+    mut earlier: Vec<Outcome>,
+    mut body: NewTestRunResult,
+    rows: &mut NestedRows,
+) -> Result<Row> {
+    let counts = body.counts().map_err(Error::Invalid)?;
+    let item = &item.ok_or_else(|| no_item(&body))?;
     if body.test_case_id.is_some_and(|case| case != item.test_case_id) {
         return Err(Error::invalid("test_case_id", format!("Must be the item's test case: {}", item.test_case_id)));
     }
-    // Read after the item is locked: whoever ends the run needs that lock, too, so this is the status that counts.
-    let run = running(&mut tx, item.test_run_id).await?;
-    let mut outcomes = outcomes(&mut tx, &item).await?;
-    let attempt = next_attempt(&item, &outcomes, &body)?;
-
+    if run.status != RunStatus::Running {
+        return Err(Error::InvalidState(format!("Cannot submit result: test run status is '{}'", run.status)));
+    }
+    let attempt = next_attempt(item, &earlier, &body)?;
     let stated_counts = body.stated_counts();
     let total_iterations = body.total_iterations.unwrap_or(item.total_iterations);
     let nested = Nested::take(&mut body);
     body.data_row_values = body.data_row_values.map(masking::data_row);
     let result = body.into_row(Uuid::now_v7(), item.test_case_id, attempt, &counts, run.now);
-    let rows = nested.into_rows(&mut tx, caller, result.id, run.now).await?;
-    outcomes.push(Outcome::from(&result));
-    let derived = derive(&outcomes, run.retry, total_iterations);
-    let history = derived.as_ref().and_then(|derived| history(&item, &run, derived, &outcomes, Some(result.id)));
-    let row = ResultRow { result: &result, stated_counts };
-    db::test_run_results::insert(&mut *tx, &row, &rows, history.as_ref()).await?;
-    if let Some(derived) = &derived {
-        save(&mut tx, &item, derived, total_iterations).await?;
-    }
-    if !run.awaits_refresh {
-        request_refresh(&mut tx, item.test_run_id).await?;
-    }
-    tx.commit().await?;
-    Ok(result)
+    nested.into_rows(conn, project_id, result.id, run.now, rows).await?;
+    earlier.push(Outcome::from(&result));
+    let derived = derive(&earlier, run.retry, total_iterations);
+    let history = derived.as_ref().and_then(|derived| history(item, run, derived, &earlier, Some(result.id)));
+    let item = derived.and_then(|derived| changed(item, derived, total_iterations));
+    Ok(Row { result: ResultRow { result, stated_counts }, history, item })
 }
 
 /// Adds steps to a result; its counts and its item's follow, but those that the client stated.
@@ -151,7 +216,8 @@ pub async fn add_script(
     let mut tx = db.begin().await?;
     let item = lock_of_result(&mut tx, caller, result_id).await?;
     let now = db::now(&mut *tx).await?;
-    let mut rows = rows::scripts(&mut tx, caller, result_id, vec![script], |_, field| field.to_owned(), now).await?;
+    let mut rows =
+        rows::scripts(&mut tx, caller.project_id, result_id, vec![script], |_, field| field.to_owned(), now).await?;
     db::script_results::insert(&mut *tx, &rows).await?;
     db::test_run_results::recount_scripts(&mut *tx, result_id).await?;
     request_refresh(&mut tx, item.test_run_id).await?;
@@ -177,14 +243,6 @@ pub async fn add_network_logs(
     request_refresh(&mut tx, item.test_run_id).await?;
     tx.commit().await?;
     Ok(AddedLogs { total_added: rows.len() })
-}
-
-async fn running(conn: &mut PgConnection, run_id: Uuid) -> Result<RunGuard> {
-    let run = db::test_runs::guard(conn, run_id).await?;
-    if run.status != RunStatus::Running {
-        return Err(Error::InvalidState(format!("Cannot submit result: test run status is '{}'", run.status)));
-    }
-    Ok(run)
 }
 
 /// The attempt that a result is: the one it names if that is free, or the next free one.
@@ -219,35 +277,51 @@ async fn lock_of_result(conn: &mut PgConnection, caller: &Caller, result_id: Uui
         .ok_or_else(|| Error::not_found("Test run result", result_id))
 }
 
-/// What a locked item's results say so far.
-async fn outcomes(conn: &mut PgConnection, item: &TestRunItem) -> Result<Vec<Outcome>> {
+/// What the results of locked items say so far, by item.
+async fn outcomes(conn: &mut PgConnection, items: &[TestRunItem]) -> Result<HashMap<Uuid, Vec<Outcome>>> {
     // The first result makes an item running or final.
-    if matches!(item.status, ItemStatus::Pending | ItemStatus::Queued) {
-        return Ok(Vec::new());
+    let begun = |item: &&TestRunItem| !matches!(item.status, ItemStatus::Pending | ItemStatus::Queued);
+    let ids: Vec<_> = items.iter().filter(begun).map(|item| item.id).collect();
+    let mut outcomes = HashMap::new();
+    if !ids.is_empty() {
+        for (item, outcome) in db::test_run_results::outcomes(conn, &ids).await? {
+            outcomes.entry(item).or_insert_with(Vec::new).push(outcome);
+        }
     }
-    Ok(db::test_run_results::outcomes(conn, item.id).await?)
+    Ok(outcomes)
 }
 
-/// Brings a locked item up to date with its results, and the case's history with them.
+/// Brings a locked item up to date with its results, the case's history with them, and its run soon.
 ///
-/// `changed` is the result that was added to.
-async fn settle(conn: &mut PgConnection, item: &TestRunItem, run: &RunGuard, changed: Option<Uuid>) -> Result<()> {
-    let outcomes = outcomes(&mut *conn, item).await?;
+/// `added_to` is the result that rows were added to.
+async fn settle(conn: &mut PgConnection, item: &TestRunItem, run: &RunGuard, added_to: Option<Uuid>) -> Result<()> {
+    let outcomes = outcomes(&mut *conn, std::slice::from_ref(item)).await?.remove(&item.id).unwrap_or_default();
     let Some(derived) = derive(&outcomes, run.retry, item.total_iterations) else { return Ok(()) };
-    save(&mut *conn, item, &derived, item.total_iterations).await?;
-    if let Some(entry) = history(item, run, &derived, &outcomes, changed) {
-        db::execution_history::upsert(conn, &entry).await?;
+    let history = history(item, run, &derived, &outcomes, added_to);
+    let changed = changed(item, derived, item.total_iterations);
+    let (history, items) = (Vec::from_iter(&history), Vec::from_iter(&changed));
+    save(conn, item.test_run_id, &[], &history, &items).await
+}
+
+/// Stores what results write, and has the run's counts recomputed.
+async fn save(
+    conn: &mut PgConnection,
+    run_id: Uuid,
+    results: &[&ResultRow],
+    history: &[&HistoryRow],
+    items: &[&DerivedRow],
+) -> Result<()> {
+    if db::test_run_results::save(&mut *conn, run_id, results, history, items).await? {
+        ring(conn, &RefreshRun { run_id }).await?;
     }
     Ok(())
 }
 
-/// Stores what an item's results say of it. One that somebody else made final, by stopping the run for instance, stays as
-/// it is.
-async fn save(conn: &mut PgConnection, item: &TestRunItem, derived: &Derived, total_iterations: i32) -> Result<()> {
-    if !item.status.is_final() || item.status == derived.status {
-        db::test_run_items::save_derived(conn, item.id, derived, total_iterations).await?;
-    }
-    Ok(())
+/// What an item's results say of it, to be stored. One that somebody else made final, by stopping the run for instance,
+/// stays as it is.
+fn changed(item: &TestRunItem, derived: Derived, total_iterations: i32) -> Option<DerivedRow> {
+    let may_change = !item.status.is_final() || item.status == derived.status;
+    may_change.then_some(DerivedRow { id: item.id, test_run_id: item.test_run_id, derived, total_iterations })
 }
 
 /// Brings a locked item up to date with the results it has, after something else about it changed.
@@ -262,19 +336,18 @@ pub(super) async fn settle_item(conn: &mut PgConnection, item: &TestRunItem) -> 
 /// Like [`settle`], for rows that came after their result.
 async fn resettle(conn: &mut PgConnection, item: &TestRunItem, result_id: Uuid) -> Result<()> {
     let run = db::test_runs::guard(&mut *conn, item.test_run_id).await?;
-    settle(conn, item, &run, Some(result_id)).await?;
-    request_refresh(conn, item.test_run_id).await
+    settle(conn, item, &run, Some(result_id)).await
 }
 
 /// The entry in the case's history that has to be written: that of the result that came or was added to, or of a
 /// data-driven item that is final (decisions: one entry per execution).
-fn history<'a>(
+fn history(
     item: &TestRunItem,
-    run: &'a RunGuard,
-    derived: &'a Derived,
-    outcomes: &'a [Outcome],
+    run: &RunGuard,
+    derived: &Derived,
+    outcomes: &[Outcome],
     changed: Option<Uuid>,
-) -> Option<HistoryRow<'a>> {
+) -> Option<HistoryRow> {
     let row =
         |outcome: &Outcome, status, duration_ms, [total_steps, passed_steps, failed_steps]: [i32; 3]| HistoryRow {
             id: Uuid::now_v7(),
@@ -289,7 +362,7 @@ fn history<'a>(
             failed_steps,
             pass_rate: pass_rate(passed_steps, total_steps),
             error_message: None,
-            run_name: &run.run_name,
+            run_name: run.run_name.clone(),
             is_scheduled: run.is_scheduled,
             created_at: run.now,
         };
@@ -297,7 +370,7 @@ fn history<'a>(
         let outcome = outcomes.iter().find(|outcome| Some(outcome.id) == changed)?;
         let steps = [outcome.total_steps, outcome.passed_steps, outcome.failed_steps];
         let row = row(outcome, outcome.status, outcome.duration_ms, steps);
-        return Some(HistoryRow { error_message: outcome.error_message.as_deref(), ..row });
+        return Some(HistoryRow { error_message: outcome.error_message.clone(), ..row });
     }
     let status = match derived.status {
         ItemStatus::Passed => ResultStatus::Passed,
@@ -306,7 +379,7 @@ fn history<'a>(
         ItemStatus::Pending | ItemStatus::Queued | ItemStatus::Running | ItemStatus::NoRun => return None,
     };
     let outcome = outcomes.iter().find(|outcome| outcome.id == derived.decided_by)?;
-    let [total, passed, failed, _] = derived.steps;
-    let row = row(outcome, status, derived.duration_ms, [total, passed, failed]);
-    Some(HistoryRow { error_message: derived.error_message.as_deref(), ..row })
+    let steps = [derived.total_steps, derived.passed_steps, derived.failed_steps];
+    let row = row(outcome, status, derived.duration_ms, steps);
+    Some(HistoryRow { error_message: derived.error_message.clone(), ..row })
 }

@@ -1,7 +1,6 @@
 //! Table `console_logs`.
 
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::console_log::ConsoleLog;
@@ -22,8 +21,21 @@ macro_rules! columns {
 pub async fn insert(db: impl PgExecutor<'_>, rows: &[ConsoleLog]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- console_logs.insert
-         INSERT INTO console_logs SELECT * FROM jsonb_populate_recordset(NULL::console_logs, $1)",
-        Json(rows) as _,
+         INSERT INTO console_logs ( id, test_run_result_id, log_level, message, source, line_number, column_number,
+             stack_trace, step_index, timestamp, created_at)
+         SELECT * FROM unnest( $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[],
+             $8::text[], $9::integer[], $10::timestamptz[], $11::timestamptz[])",
+        column!(rows.id) as _,
+        column!(rows.test_run_result_id) as _,
+        column!(rows.log_level.as_str()) as _,
+        column!(rows.message) as _,
+        column!(rows.source) as _,
+        column!(rows.line_number) as _,
+        column!(rows.column_number) as _,
+        column!(rows.stack_trace) as _,
+        column!(rows.step_index) as _,
+        column!(rows.timestamp) as _,
+        column!(rows.created_at) as _,
     )
     .execute(db)
     .await

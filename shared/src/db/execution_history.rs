@@ -4,16 +4,16 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::execution_history::{HistoryStatistics, TestExecutionHistory};
 use crate::domain::page::Page;
 use crate::domain::test_run_result::ResultStatus;
 
-/// An execution to write down, by the table's columns.
+/// An execution to write down, by the table's columns. That happens together with what it follows from, see
+/// [`super::test_run_results::save`].
 #[derive(Debug, Serialize)]
-pub struct HistoryRow<'a> {
+pub struct HistoryRow {
     /// Its own id.
     pub id: Uuid,
     /// The test case.
@@ -37,33 +37,13 @@ pub struct HistoryRow<'a> {
     /// `passed_steps ÷ total_steps × 100`, two decimals.
     pub pass_rate: Decimal,
     /// What went wrong.
-    pub error_message: Option<&'a str>,
+    pub error_message: Option<String>,
     /// The run's name.
-    pub run_name: &'a str,
+    pub run_name: String,
     /// Whether a schedule made the run.
     pub is_scheduled: bool,
     /// When it was written down.
     pub created_at: DateTime<Utc>,
-}
-
-/// Writes an execution down, or brings the entry of its result up to date. That of a new result is written together with
-/// the result, see [`super::test_run_results::insert`].
-///
-/// # Errors
-/// If the database fails.
-pub async fn upsert(db: impl PgExecutor<'_>, entry: &HistoryRow<'_>) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- test_execution_history.upsert
-         INSERT INTO test_execution_history
-         SELECT * FROM jsonb_populate_record(NULL::test_execution_history, $1)
-         ON CONFLICT (test_run_result_id) DO UPDATE
-         SET total_steps = EXCLUDED.total_steps, passed_steps = EXCLUDED.passed_steps,
-             failed_steps = EXCLUDED.failed_steps, pass_rate = EXCLUDED.pass_rate",
-        Json(entry) as _,
-    )
-    .execute(db)
-    .await
-    .map(|_| ())
 }
 
 /// A page of a test case's executions, newest first.

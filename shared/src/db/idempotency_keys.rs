@@ -14,64 +14,81 @@ pub struct StoredAnswer {
     pub body: Vec<u8>,
 }
 
-/// Keeps other requests with this key out until the transaction ends. Returns whether nobody else had it.
+/// A token, and one of its keys.
+pub type Place<'a> = (Uuid, &'a str);
+
+/// An answer to store.
+#[derive(Debug, Clone, Copy)]
+pub struct NewAnswer<'a> {
+    /// Where it is to be found.
+    pub key: Place<'a>,
+    /// SHA-256 of the request that it answers.
+    pub request_hash: &'a [u8],
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+/// Keeps other requests with these keys out until the transaction ends. Tells of each whether nobody else had it.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn try_lock(db: impl PgExecutor<'_>, token_id: Uuid, key: &str) -> sqlx::Result<bool> {
+pub async fn try_lock(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<bool>> {
+    let (tokens, keys): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
     sqlx::query_scalar!(
         r#"-- idempotency_keys.try_lock
-         SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS "locked!""#,
-        token_id.to_string(),
-        key,
+         SELECT pg_try_advisory_xact_lock(hashtextextended(k.token || ' ' || k.key, 0)) AS "locked!"
+         FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (token, key, position)
+         ORDER BY k.position"#,
+        &tokens,
+        &keys as _,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await
 }
 
-/// The answer that was given to this key in the last 24 hours.
+/// The answers that were given to these keys in the last 24 hours, in the order of the keys.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn get(db: impl PgExecutor<'_>, token_id: Uuid, key: &str) -> sqlx::Result<Option<StoredAnswer>> {
-    sqlx::query_as!(
-        StoredAnswer,
+pub async fn get(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<Option<StoredAnswer>>> {
+    let (tokens, keys): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
+    let rows = sqlx::query!(
         r#"-- idempotency_keys.get
-         SELECT request_hash, response_status AS "status!", response_body AS "body!"
-         FROM idempotency_keys
-         WHERE token_id = $1 AND key = $2 AND response_status IS NOT NULL AND created_at > now() - interval '24 hours'"#,
-        token_id,
-        key,
+         SELECT a.request_hash AS "request_hash?", a.response_status, a.response_body
+         FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (token_id, key, position)
+         LEFT JOIN idempotency_keys a ON a.token_id = k.token_id AND a.key = k.key
+             AND a.response_status IS NOT NULL AND a.created_at > now() - interval '24 hours'
+         ORDER BY k.position"#,
+        &tokens,
+        &keys as _,
     )
-    .fetch_optional(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    let answer = |hash, status, body| Some(StoredAnswer { request_hash: hash?, status: status?, body: body? });
+    Ok(rows.into_iter().map(|row| answer(row.request_hash, row.response_status, row.response_body)).collect())
 }
 
-/// Stores an answer; one that is older than 24 hours gives way, a younger one stays.
+/// Stores answers; one that is older than 24 hours gives way, a younger one stays. No two may have the same key.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn insert(
-    db: impl PgExecutor<'_>,
-    token_id: Uuid,
-    key: &str,
-    request_hash: &[u8],
-    status: i16,
-    body: &[u8],
-) -> sqlx::Result<()> {
+pub async fn insert(db: impl PgExecutor<'_>, status: i16, answers: &[NewAnswer<'_>]) -> sqlx::Result<()> {
+    let (tokens, keys): (Vec<_>, Vec<_>) = answers.iter().map(|answer| answer.key).unzip();
+    let (hashes, bodies): (Vec<_>, Vec<_>) = answers.iter().map(|answer| (answer.request_hash, answer.body)).unzip();
     sqlx::query!(
         "-- idempotency_keys.insert
          INSERT INTO idempotency_keys (token_id, key, request_hash, response_status, response_body)
-         VALUES ($1, $2, $3, $4, $5)
+         SELECT token_id, key, request_hash, $5, response_body
+         FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) AS a (token_id, key, request_hash, response_body)
          ON CONFLICT (token_id, key) DO UPDATE
          SET request_hash = EXCLUDED.request_hash, response_status = EXCLUDED.response_status,
              response_body = EXCLUDED.response_body, created_at = now()
          WHERE idempotency_keys.created_at <= now() - interval '24 hours'",
-        token_id,
-        key,
-        request_hash,
+        &tokens,
+        &keys as _,
+        &hashes as _,
+        &bodies as _,
         status,
-        body,
     )
     .execute(db)
     .await

@@ -3,6 +3,17 @@
 //! Rows that are shown to clients are read by column list, once per table, and decoded by name; every other statement is
 //! checked against the schema at compile time. `docs/architecture.md` says why.
 
+/// One column of rows as an array, for `unnest`: a table whose rows come by the dozen is written by columns, which costs
+/// PostgreSQL a third of what JSON does.
+macro_rules! column {
+    ($rows:ident.$column:ident) => {
+        &$rows.iter().map(|row| &row.$column).collect::<Vec<_>>()
+    };
+    ($rows:ident.$column:ident.as_str()) => {
+        &$rows.iter().map(|row| row.$column.as_str()).collect::<Vec<_>>()
+    };
+}
+
 pub mod api_tokens;
 pub mod checkpoint_results;
 pub mod console_logs;

@@ -1,7 +1,6 @@
 //! Table `network_logs`.
 
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::network_log::NetworkLog;
@@ -22,8 +21,31 @@ macro_rules! columns {
 pub async fn insert(db: impl PgExecutor<'_>, rows: &[NetworkLog]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- network_logs.insert
-         INSERT INTO network_logs SELECT * FROM jsonb_populate_recordset(NULL::network_logs, $1)",
-        Json(rows) as _,
+         INSERT INTO network_logs ( id, test_run_result_id, url, method, status_code, status_text, request_headers,
+             response_headers, request_body_preview, response_body_preview, content_type, content_length, resource_type,
+             timestamp, duration_ms, ttfb_ms, error_message, step_index, created_at)
+         SELECT * FROM unnest( $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::jsonb[],
+             $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::timestamptz[],
+             $15::bigint[], $16::bigint[], $17::text[], $18::integer[], $19::timestamptz[])",
+        column!(rows.id) as _,
+        column!(rows.test_run_result_id) as _,
+        column!(rows.url) as _,
+        column!(rows.method) as _,
+        column!(rows.status_code) as _,
+        column!(rows.status_text) as _,
+        column!(rows.request_headers) as _,
+        column!(rows.response_headers) as _,
+        column!(rows.request_body_preview) as _,
+        column!(rows.response_body_preview) as _,
+        column!(rows.content_type) as _,
+        column!(rows.content_length) as _,
+        column!(rows.resource_type) as _,
+        column!(rows.timestamp) as _,
+        column!(rows.duration_ms) as _,
+        column!(rows.ttfb_ms) as _,
+        column!(rows.error_message) as _,
+        column!(rows.step_index) as _,
+        column!(rows.created_at) as _,
     )
     .execute(db)
     .await

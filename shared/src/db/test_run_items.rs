@@ -1,5 +1,6 @@
 //! Table `test_run_items`.
 
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -112,54 +113,18 @@ pub async fn list(db: impl PgExecutor<'_>, run_id: Uuid, page: Page) -> sqlx::Re
     Ok(items.into_iter().map(TestRunItem::derived).collect())
 }
 
-/// Stores what an item's results say of it, and how many iterations the client told.
-///
-/// # Errors
-/// If the database fails.
-pub async fn save_derived(
-    db: impl PgExecutor<'_>,
-    id: Uuid,
-    derived: &Derived,
-    total_iterations: i32,
-) -> sqlx::Result<()> {
-    let [total_steps, passed_steps, failed_steps, skipped_steps] = derived.steps;
-    let [total_checkpoints, passed_checkpoints, failed_checkpoints] = derived.checkpoints;
-    sqlx::query!(
-        "-- test_run_items.save_derived
-         UPDATE test_run_items
-         SET status = $2, started_at = $3, completed_at = $4, duration_ms = $5,
-             total_steps = $6, passed_steps = $7, failed_steps = $8, skipped_steps = $9,
-             total_checkpoints = $10, passed_checkpoints = $11, failed_checkpoints = $12,
-             is_data_driven = $13, total_iterations = $14, passed_iterations = $15, failed_iterations = $16,
-             retry_attempt = $17, max_retries_exhausted = $18,
-             error_message = $19, error_screenshot_path = $20, results_folder = coalesce($21, results_folder),
-             updated_at = now()
-         WHERE id = $1",
-        id,
-        derived.status as ItemStatus,
-        derived.started_at,
-        derived.completed_at,
-        derived.duration_ms,
-        total_steps,
-        passed_steps,
-        failed_steps,
-        skipped_steps,
-        total_checkpoints,
-        passed_checkpoints,
-        failed_checkpoints,
-        derived.is_data_driven,
-        total_iterations,
-        derived.passed_iterations,
-        derived.failed_iterations,
-        derived.retry_attempt,
-        derived.max_retries_exhausted,
-        derived.error_message,
-        derived.error_screenshot_path,
-        derived.results_folder,
-    )
-    .execute(db)
-    .await
-    .map(|_| ())
+/// What an item's results say of it, to be stored by [`super::test_run_results::save`].
+#[derive(Debug, Serialize)]
+pub struct DerivedRow {
+    /// The item.
+    pub id: Uuid,
+    /// Its run.
+    pub test_run_id: Uuid,
+    /// What its results say.
+    #[serde(flatten)]
+    pub derived: Derived,
+    /// How many iterations the client told.
+    pub total_iterations: i32,
 }
 
 /// Makes the items of a starting run whose cases have no recording `no_run`.
@@ -340,18 +305,25 @@ pub async fn delete_of_case(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx
         .map(|_| ())
 }
 
-/// Marks the items that have become final since the last time, and returns what to tell of each.
+/// Marks the items that have become final since the last time, and returns what to tell of each. They are locked in the order
+/// of their ids, as results lock them.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn announce_finished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<Value>> {
     sqlx::query_scalar!(
         r#"-- test_run_items.announce_finished
+         WITH finished AS MATERIALIZED (
+             SELECT id, test_case_id
+             FROM test_run_items
+             WHERE test_run_id = $1 AND NOT is_announced AND status IN ('passed', 'failed', 'skipped', 'no_run')
+             ORDER BY id
+             FOR NO KEY UPDATE
+         )
          UPDATE test_run_items i
          SET is_announced = TRUE
-         FROM test_cases c
-         WHERE c.id = i.test_case_id AND i.test_run_id = $1 AND NOT i.is_announced
-             AND i.status IN ('passed', 'failed', 'skipped', 'no_run')
+         FROM finished f JOIN test_cases c ON c.id = f.test_case_id
+         WHERE i.id = f.id
          RETURNING jsonb_build_object(
              'test_run_id', i.test_run_id, 'test_run_item_id', i.id, 'test_case_id', i.test_case_id, 'test_case_name', c.name,
              'execution_order', i.execution_order, 'status', i.status, 'duration_ms', i.duration_ms,

@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::PgExecutor;
 use sqlx::types::Json;
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 use super::execution_history::HistoryRow;
-use crate::domain::checkpoint_result::CheckpointResult;
-use crate::domain::console_log::ConsoleLog;
-use crate::domain::network_log::NetworkLog;
+use super::test_run_items::DerivedRow;
 use crate::domain::page::Page;
-use crate::domain::script_result::ScriptResult;
 use crate::domain::test_run_item::Outcome;
-use crate::domain::test_run_result::{ResultStatus, TestRunResult};
-use crate::domain::test_step_result::TestStepResult;
+use crate::domain::test_run_result::TestRunResult;
 
 macro_rules! columns {
     () => {
@@ -33,68 +29,62 @@ macro_rules! columns {
 
 /// A result to store.
 #[derive(Debug, Serialize)]
-pub struct ResultRow<'a> {
+pub struct ResultRow {
     /// The columns that clients see.
     #[serde(flatten)]
-    pub result: &'a TestRunResult,
+    pub result: TestRunResult,
     /// The counts that the client stated itself, by column: rows that come later do not change them.
     pub stated_counts: Option<BTreeMap<&'static str, i32>>,
 }
 
-/// The rows that come with a result.
-#[derive(Debug, Default)]
-pub struct NestedRows {
-    /// Steps.
-    pub steps: Vec<TestStepResult>,
-    /// Checkpoints.
-    pub checkpoints: Vec<CheckpointResult>,
-    /// Scripts.
-    pub scripts: Vec<ScriptResult>,
-    /// Console lines.
-    pub console_logs: Vec<ConsoleLog>,
-    /// Requests that the browser made.
-    pub network_logs: Vec<NetworkLog>,
-}
-
-/// Inserts a result, what comes with it, and the entry in its case's history if it makes one. All in one statement,
-/// since the item stays locked during each round trip.
+/// Stores results of a run, the entries in their cases' histories, new or brought up to date, and what all this makes of
+/// items, each of them once; and notes that the run's counts have to be recomputed, as [`super::run_refreshes::insert`]
+/// does. In one statement, since the items stay locked during each round trip. Returns whether nobody had noted it before.
 ///
 /// # Errors
-/// If the attempt or the entry exists; who submits checks that before, with the item locked.
-pub async fn insert(
+/// If an attempt exists; who submits checks that before, with the items locked.
+pub async fn save(
     db: impl PgExecutor<'_>,
-    row: &ResultRow<'_>,
-    nested: &NestedRows,
-    history: Option<&HistoryRow<'_>>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- test_run_results.insert
-         WITH steps AS (
-             INSERT INTO test_step_results SELECT * FROM jsonb_populate_recordset(NULL::test_step_results, $2)
-         ), checkpoints AS (
-             INSERT INTO checkpoint_results SELECT * FROM jsonb_populate_recordset(NULL::checkpoint_results, $3)
-         ), scripts AS (
-             INSERT INTO script_results SELECT * FROM jsonb_populate_recordset(NULL::script_results, $4)
-         ), console AS (
-             INSERT INTO console_logs SELECT * FROM jsonb_populate_recordset(NULL::console_logs, $5)
-         ), network AS (
-             INSERT INTO network_logs SELECT * FROM jsonb_populate_recordset(NULL::network_logs, $6)
-         ), history AS (
+    run_id: Uuid,
+    results: &[&ResultRow],
+    history: &[&HistoryRow],
+    items: &[&DerivedRow],
+) -> sqlx::Result<bool> {
+    // The condition on the items' run makes the planner expect few of them, so that it looks them up by the index.
+    sqlx::query_scalar!(
+        r#"-- test_run_results.save
+         WITH history AS (
              INSERT INTO test_execution_history
-             SELECT * FROM jsonb_populate_recordset(NULL::test_execution_history, $7)
+             SELECT * FROM jsonb_populate_recordset(NULL::test_execution_history, $3)
+             ON CONFLICT (test_run_result_id) DO UPDATE
+             SET total_steps = EXCLUDED.total_steps, passed_steps = EXCLUDED.passed_steps,
+                 failed_steps = EXCLUDED.failed_steps, pass_rate = EXCLUDED.pass_rate
+         ), items AS (
+             UPDATE test_run_items i
+             SET status = n.status, started_at = n.started_at, completed_at = n.completed_at, duration_ms = n.duration_ms,
+                 total_steps = n.total_steps, passed_steps = n.passed_steps, failed_steps = n.failed_steps,
+                 skipped_steps = n.skipped_steps, total_checkpoints = n.total_checkpoints,
+                 passed_checkpoints = n.passed_checkpoints, failed_checkpoints = n.failed_checkpoints,
+                 is_data_driven = n.is_data_driven, total_iterations = n.total_iterations,
+                 passed_iterations = n.passed_iterations, failed_iterations = n.failed_iterations,
+                 retry_attempt = n.retry_attempt, max_retries_exhausted = n.max_retries_exhausted,
+                 error_message = n.error_message, error_screenshot_path = n.error_screenshot_path,
+                 results_folder = coalesce(n.results_folder, i.results_folder), updated_at = now()
+             FROM jsonb_populate_recordset(NULL::test_run_items, $4) n
+             WHERE n.test_run_id = $1 AND i.id = n.id
+         ), results AS (
+             INSERT INTO test_run_results SELECT * FROM jsonb_populate_recordset(NULL::test_run_results, $2)
+         ), refresh AS (
+             INSERT INTO run_refreshes (run_id) VALUES ($1) ON CONFLICT (run_id) DO NOTHING RETURNING run_id
          )
-         INSERT INTO test_run_results SELECT * FROM jsonb_populate_record(NULL::test_run_results, $1)",
-        Json(row) as _,
-        Json(&nested.steps) as _,
-        Json(&nested.checkpoints) as _,
-        Json(&nested.scripts) as _,
-        Json(&nested.console_logs) as _,
-        Json(&nested.network_logs) as _,
-        Json(history.as_slice()) as _,
+         SELECT EXISTS (SELECT 1 FROM refresh) AS "is_new!""#,
+        run_id,
+        Json(results) as _,
+        Json(history) as _,
+        Json(items) as _,
     )
-    .execute(db)
+    .fetch_one(db)
     .await
-    .map(|_| ())
 }
 
 /// The project's result with this id.
@@ -163,24 +153,37 @@ pub async fn count_of_run(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result
     .await
 }
 
-/// What a locked item needs to know of all its results.
+/// What locked items need to know of all their results, each with its item's id.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn outcomes(db: impl PgExecutor<'_>, item_id: Uuid) -> sqlx::Result<Vec<Outcome>> {
-    sqlx::query_as!(
-        Outcome,
-        r#"-- test_run_results.outcomes
-         SELECT id, iteration_number, retry_attempt, status AS "status: ResultStatus", started_at, completed_at, duration_ms,
-             total_steps, passed_steps, failed_steps, skipped_steps,
-             total_checkpoints, passed_checkpoints, failed_checkpoints,
-             error_message, error_screenshot_path, results_folder, created_at
-         FROM test_run_results
-         WHERE test_run_item_id = $1"#,
-        item_id,
+pub async fn outcomes(db: impl PgExecutor<'_>, item_ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Outcome)>> {
+    // As in `test_run_items::lock_behind_gate`: planned once for all, and each item's results by the index.
+    let rows: Vec<OutcomeRow> = sqlx::query_as(
+        "-- test_run_results.outcomes
+         SELECT t.*
+         FROM jsonb_array_elements_text($1) AS item (id), LATERAL (
+             SELECT test_run_item_id, id, iteration_number, retry_attempt, status, started_at, completed_at, duration_ms,
+                 total_steps, passed_steps, failed_steps, skipped_steps,
+                 total_checkpoints, passed_checkpoints, failed_checkpoints,
+                 error_message, error_screenshot_path, results_folder, created_at
+             FROM test_run_results
+             WHERE test_run_item_id = item.id::uuid
+             OFFSET 0
+         ) t",
     )
+    .bind(Json(item_ids))
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.test_run_item_id, row.outcome)).collect())
+}
+
+/// See [`outcomes`].
+#[derive(FromRow)]
+struct OutcomeRow {
+    test_run_item_id: Uuid,
+    #[sqlx(flatten)]
+    outcome: Outcome,
 }
 
 /// Passes the gate before the results of the run that a result belongs to, see [`super::test_runs::pass_gate`].

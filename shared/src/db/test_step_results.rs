@@ -1,7 +1,6 @@
 //! Table `test_step_results`.
 
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::page::Page;
@@ -20,11 +19,35 @@ macro_rules! columns {
 ///
 /// # Errors
 /// Constraint [`super::constraints::STEP_NUMBER`] if a number is taken.
-pub async fn insert(db: impl PgExecutor<'_>, steps: &[TestStepResult]) -> sqlx::Result<()> {
+pub async fn insert(db: impl PgExecutor<'_>, rows: &[TestStepResult]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- test_step_results.insert
-         INSERT INTO test_step_results SELECT * FROM jsonb_populate_recordset(NULL::test_step_results, $1)",
-        Json(steps) as _,
+         INSERT INTO test_step_results ( id, test_run_result_id, step_number, action, description, status, started_at,
+             completed_at, duration_ms, selector, element_html, input_value, screenshot_path, screenshot_url, error_message,
+             error_stack_trace, playwright_code, window_id, window_title, created_at)
+         SELECT * FROM unnest( $1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+             $8::timestamptz[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+             $16::text[], $17::text[], $18::text[], $19::text[], $20::timestamptz[])",
+        column!(rows.id) as _,
+        column!(rows.test_run_result_id) as _,
+        column!(rows.step_number) as _,
+        column!(rows.action) as _,
+        column!(rows.description) as _,
+        column!(rows.status.as_str()) as _,
+        column!(rows.started_at) as _,
+        column!(rows.completed_at) as _,
+        column!(rows.duration_ms) as _,
+        column!(rows.selector) as _,
+        column!(rows.element_html) as _,
+        column!(rows.input_value) as _,
+        column!(rows.screenshot_path) as _,
+        column!(rows.screenshot_url) as _,
+        column!(rows.error_message) as _,
+        column!(rows.error_stack_trace) as _,
+        column!(rows.playwright_code) as _,
+        column!(rows.window_id) as _,
+        column!(rows.window_title) as _,
+        column!(rows.created_at) as _,
     )
     .execute(db)
     .await

@@ -2,11 +2,15 @@
 //! end to end, planned for its values or once for all. `bench reads` measures the same with a million results.
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use testrun_shared::db;
+use testrun_shared::db::test_run_items::DerivedRow;
 use testrun_shared::domain::page::Page;
 use testrun_shared::domain::test_run::TestRunFilter;
+use testrun_shared::domain::test_run_item::{Outcome, RetryPolicy, derive};
+use testrun_shared::domain::test_run_result::ResultStatus;
 use uuid::Uuid;
 
 use crate::world::World;
@@ -69,7 +73,7 @@ async fn prepare(conn: &mut PgConnection, ids: &Ids) -> anyhow::Result<()> {
     db::test_runs::list(&mut *conn, ids.project, &TestRunFilter::default(), page).await?;
     db::test_runs::get(&mut *conn, ids.project, ids.run).await?;
     db::test_runs::guard(&mut *conn, ids.run).await?;
-    db::test_run_items::lock_behind_gate(&mut *conn, ids.project, ids.run, ids.item).await?;
+    db::test_run_items::lock_behind_gate(&mut *conn, ids.project, ids.run, &[ids.item]).await?;
     db::test_run_items::list(&mut *conn, ids.run, page).await?;
     db::test_run_items::count(&mut *conn, ids.run).await?;
     db::test_run_items::figures(&mut *conn, ids.run).await?;
@@ -80,21 +84,50 @@ async fn prepare(conn: &mut PgConnection, ids: &Ids) -> anyhow::Result<()> {
     db::test_run_results::list_of_run(&mut *conn, ids.run, page).await?;
     db::test_run_results::count_of_run(&mut *conn, ids.run).await?;
     db::test_run_results::list_of_item(&mut *conn, ids.item, page).await?;
-    db::test_run_results::outcomes(&mut *conn, ids.item).await?;
+    db::test_run_results::outcomes(&mut *conn, &[ids.item]).await?;
+    db::test_run_results::save(&mut *conn, ids.run, &[], &[], &[&passed(ids)?]).await?;
     db::test_step_results::list(&mut *conn, ids.result, None, page).await?;
     db::execution_history::list(&mut *conn, ids.case, page).await?;
     db::execution_history::statistics(&mut *conn, ids.case).await?;
     Ok(())
 }
 
+/// What a passed result makes of the item.
+fn passed(ids: &Ids) -> anyhow::Result<DerivedRow> {
+    let outcome = Outcome {
+        id: ids.result,
+        iteration_number: None,
+        retry_attempt: 0,
+        status: ResultStatus::Passed,
+        started_at: None,
+        completed_at: None,
+        duration_ms: 1,
+        total_steps: 0,
+        passed_steps: 0,
+        failed_steps: 0,
+        skipped_steps: 0,
+        total_checkpoints: 0,
+        passed_checkpoints: 0,
+        failed_checkpoints: 0,
+        error_message: None,
+        error_screenshot_path: None,
+        results_folder: None,
+        created_at: DateTime::<Utc>::UNIX_EPOCH,
+    };
+    let retry = RetryPolicy { retry_on_failure: false, retry_count: 0 };
+    let derived = derive(&[outcome], retry, 0).context("a result")?;
+    Ok(DerivedRow { id: ids.item, test_run_id: ids.run, derived, total_iterations: 0 })
+}
+
 /// The statements by name, and what to execute them with.
-fn statements(ids: &Ids) -> Vec<(&'static str, String)> {
+fn statements(ids: &Ids) -> anyhow::Result<Vec<(&'static str, String)>> {
     let Ids { project, run, case, item, result } = ids;
-    vec![
+    let derived = serde_json::to_string(&passed(ids)?)?;
+    Ok(vec![
         ("test_runs.list", format!("'{project}', 20, 0")),
         ("test_runs.get", format!("'{project}', '{run}'")),
         ("test_runs.guard", format!("'{run}'")),
-        ("test_run_items.lock_behind_gate", format!("'{project}', '{run}', '{item}'")),
+        ("test_run_items.lock_behind_gate", format!(r#"'{project}', '{run}', '["{item}"]'"#)),
         ("test_run_items.list", format!("'{run}', 20, 0")),
         ("test_run_items.count", format!("'{run}'")),
         ("test_run_items.figures", format!("'{run}'")),
@@ -105,11 +138,12 @@ fn statements(ids: &Ids) -> Vec<(&'static str, String)> {
         ("test_run_results.list_of_run", format!("'{run}', 20, 0")),
         ("test_run_results.count_of_run", format!("'{run}'")),
         ("test_run_results.list_of_item", format!("'{item}', 20, 0")),
-        ("test_run_results.outcomes", format!("'{item}'")),
+        ("test_run_results.outcomes", format!(r#"'["{item}"]'"#)),
+        ("test_run_results.save", format!("'{run}', '[]', '[]', '[{derived}]'")),
         ("test_step_results.list", format!("'{result}', NULL, 20, 0")),
         ("test_execution_history.list", format!("'{case}', 20, 0")),
         ("test_execution_history.statistics", format!("'{case}'")),
-    ]
+    ])
 }
 
 /// The plan of a statement that is prepared on this connection.
@@ -137,7 +171,7 @@ async fn the_hot_statements_read_what_they_show() -> anyhow::Result<()> {
         let mut conn = w.db.acquire().await?.detach();
         sqlx::query("SELECT set_config('plan_cache_mode', $1, FALSE)").bind(mode).execute(&mut conn).await?;
         prepare(&mut conn, &ids).await?;
-        for (name, values) in statements(&ids) {
+        for (name, values) in statements(&ids)? {
             let plan = plan(&mut conn, name, &values).await?;
             let pages = ["Shared Hit Blocks", "Shared Read Blocks"].map(|key| plan[key].as_u64().unwrap_or_default());
             assert!(pages.iter().sum::<u64>() < MOST_PAGES, "{mode}, {name} reads {pages:?} pages: {plan:#}");

@@ -6,12 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::auth::Caller;
 use crate::db;
-use crate::db::test_run_results::NestedRows;
 use crate::domain::checkpoint_result::{CheckpointResult, NewCheckpointResult};
-use crate::domain::console_log::NewConsoleLog;
-use crate::domain::network_log::NewNetworkLog;
+use crate::domain::console_log::{ConsoleLog, NewConsoleLog};
+use crate::domain::network_log::{NetworkLog, NewNetworkLog};
 use crate::domain::script_result::{NewScriptResult, ScriptResult};
 use crate::domain::test_run_result::NewTestRunResult;
 use crate::domain::test_step_result::{NewTestStepResult, TestStepResult};
@@ -37,21 +35,58 @@ impl Nested {
         }
     }
 
+    /// Adds the rows to those of other results; none if any of them breaks a rule.
     pub(super) async fn into_rows(
         self,
         conn: &mut PgConnection,
-        caller: &Caller,
+        project_id: Uuid,
         result_id: Uuid,
         now: DateTime<Utc>,
-    ) -> Result<NestedRows> {
+        rows: &mut NestedRows,
+    ) -> Result<()> {
         let steps = steps(result_id, self.steps, now)?;
         let numbers: Vec<_> = steps.iter().map(|step| (step.step_number, step.id)).collect();
         let indexed = |kind: &'static str| move |index: usize, field: &str| format!("{kind}[{index}].{field}");
         let checkpoints = checkpoints(result_id, self.checkpoints, &numbers, indexed("checkpoints"), now)?;
-        let scripts = scripts(conn, caller, result_id, self.scripts, indexed("scripts"), now).await?;
-        let console_logs = self.console_logs.into_iter().map(|log| log.into_row(result_id, now)).collect();
-        let network_logs = self.network_logs.into_iter().map(|log| log.into_row(result_id, now)).collect();
-        Ok(NestedRows { steps, checkpoints, scripts, console_logs, network_logs })
+        let scripts = scripts(conn, project_id, result_id, self.scripts, indexed("scripts"), now).await?;
+        rows.steps.extend(steps);
+        rows.checkpoints.extend(checkpoints);
+        rows.scripts.extend(scripts);
+        rows.console_logs.extend(self.console_logs.into_iter().map(|log| log.into_row(result_id, now)));
+        rows.network_logs.extend(self.network_logs.into_iter().map(|log| log.into_row(result_id, now)));
+        Ok(())
+    }
+}
+
+/// The rows under results that are stored together.
+#[derive(Default)]
+pub(super) struct NestedRows {
+    steps: Vec<TestStepResult>,
+    checkpoints: Vec<CheckpointResult>,
+    scripts: Vec<ScriptResult>,
+    console_logs: Vec<ConsoleLog>,
+    network_logs: Vec<NetworkLog>,
+}
+
+impl NestedRows {
+    /// Stores them under their results, in a statement for each table that gets any.
+    pub(super) async fn insert(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        if !self.steps.is_empty() {
+            db::test_step_results::insert(&mut *conn, &self.steps).await?;
+        }
+        if !self.checkpoints.is_empty() {
+            db::checkpoint_results::insert(&mut *conn, &self.checkpoints).await?;
+        }
+        if !self.scripts.is_empty() {
+            db::script_results::insert(&mut *conn, &self.scripts).await?;
+        }
+        if !self.console_logs.is_empty() {
+            db::console_logs::insert(&mut *conn, &self.console_logs).await?;
+        }
+        if !self.network_logs.is_empty() {
+            db::network_logs::insert(&mut *conn, &self.network_logs).await?;
+        }
+        Ok(())
     }
 }
 
@@ -103,7 +138,7 @@ pub(super) fn checkpoints(
 /// Results of scripts, which must be the project's.
 pub(super) async fn scripts(
     conn: &mut PgConnection,
-    caller: &Caller,
+    project_id: Uuid,
     result_id: Uuid,
     scripts: Vec<NewScriptResult>,
     field: impl Fn(usize, &str) -> String,
@@ -111,7 +146,7 @@ pub(super) async fn scripts(
 ) -> Result<Vec<ScriptResult>> {
     let ids: Vec<Uuid> = scripts.iter().filter_map(|script| script.test_script_id).collect();
     if !ids.is_empty() {
-        let foreign = db::script_results::foreign(conn, caller.project_id, &ids).await?;
+        let foreign = db::script_results::foreign(conn, project_id, &ids).await?;
         for (index, script) in scripts.iter().enumerate() {
             if let Some(id) = script.test_script_id.filter(|id| foreign.contains(id)) {
                 let message = format!("Test script not found: {id}");

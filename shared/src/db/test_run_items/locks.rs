@@ -1,14 +1,20 @@
 //! Items that are locked: for a result, behind the gate of its run, and for whoever changes them.
 
-use sqlx::PgExecutor;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
+use crate::db::test_runs::{RunGuard, guard_columns};
 use crate::domain::test_run_item::TestRunItem;
 
 macro_rules! locked_of_run {
-    () => {
-        "test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-         WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3 FOR NO KEY UPDATE OF i"
+    ($id:literal) => {
+        concat!(
+            "test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
+             WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = ",
+            $id,
+            " FOR NO KEY UPDATE OF i"
+        )
     };
 }
 
@@ -22,7 +28,7 @@ pub async fn lock(
     run_id: Uuid,
     id: Uuid,
 ) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!("-- test_run_items.lock\nSELECT ", columns!(), " FROM ", locked_of_run!()))
+    sqlx::query_as(concat!("-- test_run_items.lock\nSELECT ", columns!(), " FROM ", locked_of_run!("$3")))
         .bind(project_id)
         .bind(run_id)
         .bind(id)
@@ -30,11 +36,25 @@ pub async fn lock(
         .await
 }
 
-/// Passes the run's gate, see [`crate::db::test_runs::pass_gate`], and then locks an item as [`lock`] does, in one round trip.
+/// A locked item, and what a result for it has to know of its run.
+#[derive(Debug, FromRow)]
+pub struct LockedItem {
+    /// The item, as committed now.
+    #[sqlx(flatten)]
+    pub item: TestRunItem,
+    /// Its run. As it was before the wait at the gate and for the lock: whoever ended the run meanwhile has made the item
+    /// final, too.
+    #[sqlx(flatten)]
+    pub run: RunGuard,
+}
+
+/// Passes the run's gate, see [`crate::db::test_runs::pass_gate`], and then locks items as [`lock`] does, in one round trip
+/// and in the order of `ids`. Those that the project's run does not have are left out.
 ///
-/// The gate comes first whichever way the statement is planned: no row can be locked before it is joined with the gate's.
-/// And although the statement's snapshot is older than the wait at the gate, the item is as it was left there, since who
-/// locks a row is given its newest version.
+/// The gate comes first whichever way the statement is planned, since no row is looked for before its id came through the
+/// gate. And although the statement's snapshot is older than the wait at the gate, the items are as they were left there,
+/// since who locks a row is given its newest version. The ids are JSON, since the statement would be planned anew for each
+/// array: what an array costs depends on its length.
 ///
 /// # Errors
 /// If the database fails.
@@ -42,19 +62,24 @@ pub async fn lock_behind_gate(
     db: impl PgExecutor<'_>,
     project_id: Uuid,
     run_id: Uuid,
-    id: Uuid,
-) -> sqlx::Result<Option<TestRunItem>> {
+    ids: &[Uuid],
+) -> sqlx::Result<Vec<LockedItem>> {
     sqlx::query_as(concat!(
         "-- test_run_items.lock_behind_gate\n\
-         WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended($2::uuid::text, 0))) SELECT ",
+         WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended($2::uuid::text, 0))), \
+             wanted AS MATERIALIZED (SELECT jsonb_array_elements_text($3)::uuid AS id FROM gate) \
+         SELECT locked.* FROM wanted, LATERAL (SELECT ",
         columns!(),
-        " FROM gate CROSS JOIN ",
-        locked_of_run!(),
+        ", ",
+        guard_columns!(),
+        " FROM ",
+        locked_of_run!("wanted.id"),
+        ") locked",
     ))
     .bind(project_id)
     .bind(run_id)
-    .bind(id)
-    .fetch_optional(db)
+    .bind(Json(ids))
+    .fetch_all(db)
     .await
 }
 

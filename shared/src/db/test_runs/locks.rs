@@ -1,7 +1,7 @@
 //! What a run is locked with, and by whom: the gate of its results, its row, and what a result has to know of it.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 use crate::domain::test_run::RunStatus;
@@ -72,46 +72,39 @@ pub async fn lock_against_results(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Re
 }
 
 /// What a result has to know of its run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct RunGuard {
     /// Results are accepted only while the run is running.
+    #[sqlx(rename = "run_status")]
     pub status: RunStatus,
     /// When failed items are tried again.
+    #[sqlx(flatten)]
     pub retry: RetryPolicy,
     /// For the case's history.
     pub run_name: String,
     /// Whether a schedule made it.
     pub is_scheduled: bool,
-    /// Whether its counts are going to be refreshed. Only a refresh changes that, so for whoever has passed the gate it
-    /// stays true.
-    pub awaits_refresh: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
+
+/// The columns of a [`RunGuard`].
+macro_rules! guard_columns {
+    () => {
+        "r.status AS run_status, r.retry_on_failure, r.retry_count, r.run_name, \
+         EXISTS (SELECT 1 FROM schedule_executions e WHERE e.test_run_id = r.id) AS is_scheduled, clock_timestamp() AS now"
+    };
+}
+
+pub(in crate::db) use guard_columns;
 
 /// Reads what a result has to know of its run, as committed now.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn guard(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<RunGuard> {
-    sqlx::query!(
-        r#"-- test_runs.guard
-         SELECT status AS "status: RunStatus", retry_on_failure, retry_count, run_name,
-             EXISTS (SELECT 1 FROM schedule_executions e WHERE e.test_run_id = r.id) AS "is_scheduled!",
-             EXISTS (SELECT 1 FROM run_refreshes w WHERE w.run_id = r.id) AS "awaits_refresh!",
-             clock_timestamp() AS "now!"
-         FROM test_runs r
-         WHERE id = $1"#,
-        id,
-    )
-    .fetch_one(db)
-    .await
-    .map(|row| RunGuard {
-        status: row.status,
-        retry: RetryPolicy { retry_on_failure: row.retry_on_failure, retry_count: row.retry_count },
-        run_name: row.run_name,
-        is_scheduled: row.is_scheduled,
-        awaits_refresh: row.awaits_refresh,
-        now: row.now,
-    })
+    sqlx::query_as(concat!("-- test_runs.guard\nSELECT ", guard_columns!(), " FROM test_runs r WHERE r.id = $1"))
+        .bind(id)
+        .fetch_one(db)
+        .await
 }

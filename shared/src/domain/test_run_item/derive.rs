@@ -1,6 +1,7 @@
 //! What an item is, computed from all its results (decisions, Items and results).
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use super::ItemStatus;
 use crate::domain::test_run_result::{ResultStatus, TestRunResult};
 
 /// When a failed item is tried again: the run's setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct RetryPolicy {
     /// Whether failed items are tried again at all.
     pub retry_on_failure: bool,
@@ -90,8 +91,8 @@ impl From<&TestRunResult> for Outcome {
     }
 }
 
-/// The columns of an item that follow from its results.
-#[derive(Debug, Clone, PartialEq)]
+/// The columns of an item that follow from its results, by their names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Derived {
     /// Running until the results decide.
     pub status: ItemStatus,
@@ -101,10 +102,20 @@ pub struct Derived {
     pub completed_at: Option<DateTime<Utc>>,
     /// Milliseconds of the deciding attempts.
     pub duration_ms: i64,
-    /// Total, passed, failed and skipped steps of the deciding attempts.
-    pub steps: [i32; 4],
-    /// Total, passed and failed checkpoints of the deciding attempts.
-    pub checkpoints: [i32; 3],
+    /// Steps of the deciding attempts.
+    pub total_steps: i32,
+    /// Those that passed.
+    pub passed_steps: i32,
+    /// Those that failed.
+    pub failed_steps: i32,
+    /// Those that were skipped.
+    pub skipped_steps: i32,
+    /// Checkpoints of the deciding attempts.
+    pub total_checkpoints: i32,
+    /// Those that passed.
+    pub passed_checkpoints: i32,
+    /// Those that failed.
+    pub failed_checkpoints: i32,
     /// Whether any result has an iteration number.
     pub is_data_driven: bool,
     /// Final iterations that passed.
@@ -121,7 +132,8 @@ pub struct Derived {
     pub error_screenshot_path: Option<String>,
     /// Of the last attempt.
     pub results_folder: Option<String>,
-    /// The result that speaks for the item in the case's history.
+    /// The result that speaks for the item in the case's history. No column.
+    #[serde(skip)]
     pub decided_by: Uuid,
 }
 
@@ -152,6 +164,11 @@ pub fn derive(outcomes: &[Outcome], retry: RetryPolicy, total_iterations: i32) -
     };
     let speaker = decided.iter().copied().find(|outcome| outcome.status == ResultStatus::Failed).unwrap_or(last);
 
+    let [total_steps, passed_steps, failed_steps, skipped_steps] =
+        sums(&deciding, [|o| o.total_steps, |o| o.passed_steps, |o| o.failed_steps, |o| o.skipped_steps]);
+    let [total_checkpoints, passed_checkpoints, failed_checkpoints] =
+        sums(&deciding, [|o| o.total_checkpoints, |o| o.passed_checkpoints, |o| o.failed_checkpoints]);
+
     Some(Derived {
         status,
         started_at: outcomes.iter().map(|outcome| outcome.started_at.unwrap_or(outcome.created_at)).min(),
@@ -159,8 +176,13 @@ pub fn derive(outcomes: &[Outcome], retry: RetryPolicy, total_iterations: i32) -
             .then(|| deciding.iter().map(|outcome| outcome.completed_at.unwrap_or(outcome.created_at)).max())
             .flatten(),
         duration_ms: deciding.iter().map(|outcome| outcome.duration_ms).fold(0, i64::saturating_add),
-        steps: sums(&deciding, [|o| o.total_steps, |o| o.passed_steps, |o| o.failed_steps, |o| o.skipped_steps]),
-        checkpoints: sums(&deciding, [|o| o.total_checkpoints, |o| o.passed_checkpoints, |o| o.failed_checkpoints]),
+        total_steps,
+        passed_steps,
+        failed_steps,
+        skipped_steps,
+        total_checkpoints,
+        passed_checkpoints,
+        failed_checkpoints,
         is_data_driven,
         passed_iterations: if is_data_driven { saturate(passed) } else { 0 },
         failed_iterations: if is_data_driven { saturate(failed) } else { 0 },
@@ -254,7 +276,7 @@ mod tests {
         let outcomes = [outcome(None, 1, ResultStatus::Passed), outcome(None, 0, ResultStatus::Failed)];
         let derived = derive(&outcomes, TWO_RETRIES, 0).expect("results");
         assert_eq!((derived.status, derived.retry_attempt), (ItemStatus::Passed, 1));
-        assert_eq!((derived.steps[0], derived.duration_ms), (2, 10));
+        assert_eq!((derived.total_steps, derived.duration_ms), (2, 10));
         assert_eq!(derived.error_message, None);
     }
 
@@ -270,7 +292,8 @@ mod tests {
         let derived = derive(&outcomes, NO_RETRY, 3).expect("results");
         assert_eq!(derived.status, ItemStatus::Failed);
         assert_eq!((derived.passed_iterations, derived.failed_iterations), (2, 1));
-        assert_eq!(derived.steps, [6, 3, 3, 0], "sums over iterations");
+        let steps = [derived.total_steps, derived.passed_steps, derived.failed_steps, derived.skipped_steps];
+        assert_eq!(steps, [6, 3, 3, 0], "sums over iterations");
     }
 
     #[test]

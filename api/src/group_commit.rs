@@ -1,0 +1,215 @@
+//! Results that arrive together are stored together: while a transaction with a run's results is under way, those that come
+//! meanwhile wait, and share the next one. Each is answered for itself, and only after the commit.
+//!
+//! A commit costs what it costs, however much it stores. Somebody who comes alone never waits for company.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use sqlx::PgPool;
+use testrun_shared::domain::test_run_result::NewTestRunResult;
+use testrun_shared::{Error, actions};
+use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span};
+use uuid::Uuid;
+
+use crate::app::ApiResult;
+use crate::error::{ApiError, is_unavailable};
+use crate::idempotency::{self, Write, encode, json};
+
+/// Transactions that write one run's results at once, those that only wait for their commit left out.
+const WRITERS: usize = 3;
+/// Results in one transaction at most: their items stay locked until its end.
+const RESULTS: usize = 32;
+/// Bodies in one transaction at most, in bytes; a larger one is alone.
+const BYTES: usize = 256 * 1024;
+
+/// Where results wait for the transaction that stores them.
+#[derive(Debug, Clone)]
+pub struct GroupCommit {
+    db: PgPool,
+    runs: Arc<Mutex<HashMap<Run, Queue>>>,
+}
+
+/// A run of a project; or of another one, which nobody knows yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Run {
+    project_id: Uuid,
+    id: Uuid,
+}
+
+/// The results of a run that are not being written yet.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Pending>,
+    writers: usize,
+}
+
+/// A result that waits.
+#[derive(Debug)]
+struct Pending {
+    write: Write,
+    body: NewTestRunResult,
+    /// The body's, in bytes.
+    size: usize,
+    answer: oneshot::Sender<ApiResult<Response>>,
+    span: Span,
+}
+
+impl Pending {
+    /// Answers whoever waits. They may have gone meanwhile.
+    fn answer(self, answer: ApiResult<Response>) {
+        let _: Result<(), _> = self.answer.send(answer);
+    }
+
+    /// Whether the two must not be in one transaction: the second is to find what the first one did.
+    fn excludes(&self, other: &Self) -> bool {
+        self.body.test_run_item_id == other.body.test_run_item_id || self.write.has_key_of(&other.write)
+    }
+}
+
+impl Queue {
+    /// Takes those that are to be written next, in the order in which they came. Those that nobody waits for any more, since
+    /// the client has gone, are not written.
+    fn take(&mut self) -> Vec<Pending> {
+        let (mut group, mut bytes) = (Vec::<Pending>::new(), 0);
+        let waiting = std::mem::take(&mut self.waiting);
+        for next in waiting.into_iter().filter(|next| !next.answer.is_closed()) {
+            let size = next.size;
+            let has_room = group.len() < RESULTS && size <= BYTES - bytes;
+            if group.is_empty() || has_room && !group.iter().any(|other| other.excludes(&next)) {
+                bytes = BYTES.min(bytes.saturating_add(size));
+                group.push(next);
+            } else {
+                self.waiting.push_back(next);
+            }
+        }
+        group
+    }
+}
+
+impl GroupCommit {
+    /// Stores results in this database.
+    pub(crate) fn new(db: PgPool) -> Self {
+        Self { db, runs: Arc::default() }
+    }
+
+    /// Stores a result whose body has so many bytes, alone or with others, and gives its answer.
+    ///
+    /// # Errors
+    /// As [`actions::results::submit_together`] says of a single one, and as [`idempotency::claim`] does.
+    pub(crate) async fn submit(&self, write: Write, body: NewTestRunResult, size: usize) -> ApiResult<Response> {
+        let run = Run { project_id: write.caller.project_id, id: body.test_run_id };
+        let (answer, answered) = oneshot::channel();
+        self.enter(run, Pending { write, body, size, answer, span: Span::current() });
+        answered.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Lets a result wait, and starts a writer if the run may have one more.
+    fn enter(&self, run: Run, result: Pending) {
+        let mut runs = self.runs();
+        let queue = runs.entry(run).or_default();
+        queue.waiting.push_back(result);
+        if queue.writers < WRITERS {
+            queue.writers += 1;
+            drop(runs);
+            self.write_next(run);
+        }
+    }
+
+    /// Has those written that wait, or gives the turn back if nobody does.
+    fn write_next(&self, run: Run) {
+        if let Some(group) = self.next(run) {
+            let turn = Turn { results: self.clone(), run };
+            // Not the request's own task: it ends with its client, and others wait for the same transaction.
+            tokio::spawn(store(self.db.clone(), run, group, turn));
+        }
+    }
+
+    fn next(&self, run: Run) -> Option<Vec<Pending>> {
+        let mut runs = self.runs();
+        let queue = runs.get_mut(&run)?;
+        let group = queue.take();
+        if !group.is_empty() {
+            return Some(group);
+        }
+        queue.writers -= 1;
+        if queue.writers == 0 {
+            runs.remove(&run);
+        }
+        None
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<Run, Queue>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to write a run's results. Whoever drops it, if by a panic, gives it to those that wait.
+struct Turn {
+    results: GroupCommit,
+    run: Run,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.results.write_next(self.run);
+    }
+}
+
+/// Stores a group and answers each of it. If the database refuses what is in it, each is stored alone, so that nobody is
+/// refused for somebody else's result.
+async fn store(db: PgPool, run: Run, group: Vec<Pending>, turn: Turn) {
+    let mut turn = Some(turn);
+    if let [first, _, ..] = group.as_slice() {
+        let bodies = group.iter().map(|result| result.body.clone()).collect();
+        let writes: Vec<_> = group.iter().map(|result| &result.write).collect();
+        match transaction(&db, run, &writes, bodies, turn.take()).instrument(first.span.clone()).await {
+            Ok(answers) => {
+                return group.into_iter().zip(answers).for_each(|(result, answer)| result.answer(answer));
+            }
+            Err(error) if is_unavailable(&error) => {
+                tracing::warn!(error = %error, "the database is not available");
+                return group.into_iter().for_each(|result| result.answer(Err(ApiError::DatabaseUnavailable)));
+            }
+            Err(error) => tracing::debug!(error = %error, "a group of results is stored one by one"),
+        }
+    }
+    for Pending { write, body, answer, span, .. } in group {
+        let stored = transaction(&db, run, &[&write], vec![body], turn.take()).instrument(span).await;
+        let answered =
+            stored.map_err(ApiError::from).and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(lost())));
+        let _: Result<(), _> = answer.send(answered);
+    }
+}
+
+/// Stores results, records the answers of those that have an `Idempotency-Key`, and commits. The answers are in the order of
+/// the results.
+async fn transaction(
+    db: &PgPool,
+    run: Run,
+    writes: &[&Write],
+    bodies: Vec<NewTestRunResult>,
+    turn: Option<Turn>,
+) -> Result<Vec<ApiResult<Response>>, Error> {
+    let mut tx = db.begin().await?;
+    let claims = idempotency::claim(&mut tx, writes).await?;
+    let free = bodies.into_iter().zip(&claims).filter_map(|(body, claim)| claim.is_ok().then_some(body)).collect();
+    let mut stored = actions::results::submit_together(&mut tx, run.project_id, run.id, free).await?.into_iter();
+    let mut answer = |()| encode(&stored.next().ok_or_else(lost)??);
+    let answers: Vec<_> = claims.into_iter().map(|claim| claim.and_then(&mut answer)).collect();
+    let done = |(&write, answer)| Some((write, ApiResult::as_deref(answer).ok()?));
+    let created: Vec<_> = writes.iter().zip(&answers).filter_map(done).collect();
+    idempotency::record(&mut tx, StatusCode::CREATED, &created).await?;
+    // While this commit is on its way to the disk, the next group is written.
+    drop(turn);
+    tx.commit().await?;
+    Ok(answers.into_iter().map(|answer| Ok(json(StatusCode::CREATED, answer?))).collect())
+}
+
+/// What nobody should see: the answer of a result whose writer panicked.
+fn lost() -> ApiError {
+    ApiError::internal("a result got no answer")
+}

@@ -19,7 +19,8 @@ use crate::app::ApiResult;
 use crate::error::{ApiError, is_unavailable};
 use crate::idempotency::{self, Write, encode, json};
 
-/// Transactions that write one run's results at once, those that only wait for their commit left out.
+/// Transactions that write one run's results at once, those that only wait for their commit left out. More would find smaller
+/// groups, and one alone would stop all results while it waits for an item.
 const WRITERS: usize = 3;
 /// Results in one transaction at most: their items stay locked until its end.
 const RESULTS: usize = 32;
@@ -33,7 +34,7 @@ pub struct GroupCommit {
     runs: Arc<Mutex<HashMap<Run, Queue>>>,
 }
 
-/// A run of a project; or of another one, which nobody knows yet.
+/// A run as its caller names it. Whether the project has it is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Run {
     project_id: Uuid,
@@ -177,7 +178,7 @@ async fn store(db: PgPool, run: Run, group: Vec<Pending>, turn: Turn) {
             Err(error) => tracing::debug!(error = %error, "a group of results is stored one by one"),
         }
     }
-    for Pending { write, body, answer, span, .. } in group {
+    for Pending { write, body, answer, span, .. } in group.into_iter().filter(|result| !result.answer.is_closed()) {
         let stored = transaction(&db, run, &[&write], vec![body], turn.take()).instrument(span).await;
         let answered =
             stored.map_err(ApiError::from).and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(lost())));

@@ -147,7 +147,7 @@ impl Stage {
         let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
             "INSERT INTO test_run_items (test_run_id, test_case_id, execution_order, status)
              SELECT $1, id, row_number() OVER (ORDER BY external_key::bigint), 'queued'
-             FROM test_cases WHERE project_id = $2 ORDER BY external_key::bigint LIMIT $3
+             FROM test_cases WHERE project_id = $2 AND suite_path = '{Bench}' ORDER BY external_key::bigint LIMIT $3
              RETURNING id, test_case_id",
         )
         .bind(run)

@@ -18,6 +18,21 @@ macro_rules! columns {
     };
 }
 
+/// The item with this id (`$1` and `$2` are the project and its run).
+///
+/// No index serves `IS NOT DISTINCT FROM`, so that the item and its run are looked up by their ids alone: a plan from when
+/// there were few of them would read every item of the run, or every run of the project, for one.
+macro_rules! of_run {
+    ($id:literal) => {
+        concat!(
+            "test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
+             WHERE i.id = ",
+            $id,
+            " AND i.test_run_id IS NOT DISTINCT FROM $2 AND r.project_id IS NOT DISTINCT FROM $1 AND r.deleted_at IS NULL"
+        )
+    };
+}
+
 mod figures;
 mod locks;
 
@@ -179,17 +194,13 @@ pub async fn get(
     run_id: Uuid,
     id: Uuid,
 ) -> sqlx::Result<Option<TestRunItem>> {
-    let item: Option<TestRunItem> = sqlx::query_as(concat!(
-        "-- test_run_items.get\nSELECT ",
-        columns!(),
-        " FROM test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-          WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = $3"
-    ))
-    .bind(project_id)
-    .bind(run_id)
-    .bind(id)
-    .fetch_optional(db)
-    .await?;
+    let item: Option<TestRunItem> =
+        sqlx::query_as(concat!("-- test_run_items.get\nSELECT ", columns!(), " FROM ", of_run!("$3")))
+            .bind(project_id)
+            .bind(run_id)
+            .bind(id)
+            .fetch_optional(db)
+            .await?;
     Ok(item.map(TestRunItem::derived))
 }
 

@@ -59,6 +59,11 @@ async fn filled(w: &World) -> anyhow::Result<Ids> {
     }
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM test_execution_history").fetch_one(&w.db).await?;
     assert_eq!(rows, i64::from(RUNS) * 20);
+    ids(w).await
+}
+
+/// Those of the first result.
+async fn ids(w: &World) -> anyhow::Result<Ids> {
     let (run, case, item, result) = sqlx::query_as(
         "SELECT test_run_id, test_case_id, test_run_item_id, id FROM test_run_results ORDER BY id LIMIT 1",
     )
@@ -74,6 +79,8 @@ async fn prepare(conn: &mut PgConnection, ids: &Ids) -> anyhow::Result<()> {
     db::test_runs::get(&mut *conn, ids.project, ids.run).await?;
     db::test_runs::guard(&mut *conn, ids.run).await?;
     db::test_run_items::lock_behind_gate(&mut *conn, ids.project, ids.run, &[ids.item]).await?;
+    db::test_run_items::get(&mut *conn, ids.project, ids.run, ids.item).await?;
+    db::test_run_items::lock(&mut *conn, ids.project, ids.run, ids.item).await?;
     db::test_run_items::list(&mut *conn, ids.run, page).await?;
     db::test_run_items::count(&mut *conn, ids.run).await?;
     db::test_run_items::figures(&mut *conn, ids.run).await?;
@@ -128,6 +135,8 @@ fn statements(ids: &Ids) -> anyhow::Result<Vec<(&'static str, String)>> {
         ("test_runs.get", format!("'{project}', '{run}'")),
         ("test_runs.guard", format!("'{run}'")),
         ("test_run_items.lock_behind_gate", format!(r#"'{project}', '{run}', '["{item}"]'"#)),
+        ("test_run_items.get", format!("'{project}', '{run}', '{item}'")),
+        ("test_run_items.lock", format!("'{project}', '{run}', '{item}'")),
         ("test_run_items.list", format!("'{run}', 20, 0")),
         ("test_run_items.count", format!("'{run}'")),
         ("test_run_items.figures", format!("'{run}'")),
@@ -158,6 +167,13 @@ async fn plan(conn: &mut PgConnection, name: &str, values: &str) -> anyhow::Resu
     Ok(plan[0]["Plan"].clone())
 }
 
+async fn assert_reads_little(conn: &mut PgConnection, name: &str, values: &str) -> anyhow::Result<()> {
+    let plan = plan(conn, name, values).await?;
+    let pages = ["Shared Hit Blocks", "Shared Read Blocks"].map(|key| plan[key].as_u64().unwrap_or_default());
+    anyhow::ensure!(pages.iter().sum::<u64>() < MOST_PAGES, "{name} reads {pages:?} pages: {plan:#}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_hot_statements_read_what_they_show() -> anyhow::Result<()> {
     let w = World::new().await?;
@@ -172,9 +188,38 @@ async fn the_hot_statements_read_what_they_show() -> anyhow::Result<()> {
         sqlx::query("SELECT set_config('plan_cache_mode', $1, FALSE)").bind(mode).execute(&mut conn).await?;
         prepare(&mut conn, &ids).await?;
         for (name, values) in statements(&ids)? {
-            let plan = plan(&mut conn, name, &values).await?;
-            let pages = ["Shared Hit Blocks", "Shared Read Blocks"].map(|key| plan[key].as_u64().unwrap_or_default());
-            assert!(pages.iter().sum::<u64>() < MOST_PAGES, "{mode}, {name} reads {pages:?} pages: {plan:#}");
+            assert_reads_little(&mut conn, name, &values).await.context(mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// A service that starts with an empty database plans its statements then, and may keep the plans for long.
+#[tokio::test]
+async fn what_was_planned_for_an_empty_database_finds_one_item_among_many() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    for statement in FILL {
+        let one_of_each = [("(1, 400)", "(1, 1)"), ("(1, 1000)", "(1, 1)"), ("(1, 20)", "(1, 1)"), ("% 400", "% 1")];
+        let few = one_of_each.iter().fold(statement.to_owned(), |sql, (many, one)| sql.replace(many, one));
+        sqlx::query(AssertSqlSafe(few)).execute(&w.db).await?;
+    }
+    let ids = ids(&w).await?;
+    let mut conn = w.db.acquire().await?.detach();
+    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut conn).await?;
+    prepare(&mut conn, &ids).await?;
+    for statement in [
+        "INSERT INTO test_cases (project_id, name) SELECT id, 'More ' || n FROM projects, generate_series(1, 20000) n",
+        "INSERT INTO test_run_items (test_run_id, test_case_id, execution_order, status, is_announced)
+         SELECT r.id, c.id, 1 + row_number() OVER (), 'passed', TRUE FROM test_runs r, test_cases c WHERE c.name LIKE 'More %'",
+        "INSERT INTO test_run_results (test_run_id, test_run_item_id, test_case_id, status)
+         SELECT test_run_id, id, test_case_id, status FROM test_run_items WHERE execution_order > 1",
+    ] {
+        w.execute(statement).await?;
+    }
+    let of_one = ["get", "guard", "lock", "lock_behind_gate", "list_of_item", "outcomes", "save"];
+    for (name, values) in statements(&ids)? {
+        if name.split_once('.').is_some_and(|(_, what)| of_one.contains(&what)) {
+            assert_reads_little(&mut conn, name, &values).await?;
         }
     }
     Ok(())

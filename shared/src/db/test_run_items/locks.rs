@@ -7,17 +7,6 @@ use uuid::Uuid;
 use crate::db::test_runs::{RunGuard, guard_columns};
 use crate::domain::test_run_item::TestRunItem;
 
-macro_rules! locked_of_run {
-    ($id:literal) => {
-        concat!(
-            "test_run_items i JOIN test_runs r ON r.id = i.test_run_id \
-             WHERE r.project_id = $1 AND r.id = $2 AND r.deleted_at IS NULL AND i.id = ",
-            $id,
-            " FOR NO KEY UPDATE OF i"
-        )
-    };
-}
-
 /// Locks an item of the project's run, and nothing wider; `None` if there is no such item.
 ///
 /// # Errors
@@ -28,12 +17,18 @@ pub async fn lock(
     run_id: Uuid,
     id: Uuid,
 ) -> sqlx::Result<Option<TestRunItem>> {
-    sqlx::query_as(concat!("-- test_run_items.lock\nSELECT ", columns!(), " FROM ", locked_of_run!("$3")))
-        .bind(project_id)
-        .bind(run_id)
-        .bind(id)
-        .fetch_optional(db)
-        .await
+    sqlx::query_as(concat!(
+        "-- test_run_items.lock\nSELECT ",
+        columns!(),
+        " FROM ",
+        of_run!("$3"),
+        " FOR NO KEY UPDATE OF i"
+    ))
+    .bind(project_id)
+    .bind(run_id)
+    .bind(id)
+    .fetch_optional(db)
+    .await
 }
 
 /// A locked item, and what a result for it has to know of its run.
@@ -73,8 +68,8 @@ pub async fn lock_behind_gate(
         ", ",
         guard_columns!(),
         " FROM ",
-        locked_of_run!("wanted.id"),
-        ") locked",
+        of_run!("wanted.id"),
+        " FOR NO KEY UPDATE OF i) locked",
     ))
     .bind(project_id)
     .bind(run_id)

@@ -72,9 +72,9 @@ pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: N
         return response;
     }
     // What was refused before anybody looked under the key's lock, for a rule that its body breaks, may have its answer.
-    match stored(&app.db, &[&key]).await.map(|mut answers| answers.pop().flatten()) {
-        Ok(Some(answer)) => answer,
-        Ok(None) => remember_refusal(&app.db, &key, response).await,
+    match look_up(&app.db, &[&key]).await.map(|mut found| found.pop()) {
+        Ok(Some((_, Some(answer)))) => answer,
+        Ok(_) => remember_refusal(&app.db, &key, response).await,
         Err(error) => ApiError::from(error).into_response(),
     }
 }
@@ -95,14 +95,14 @@ async fn remember_refusal(db: &PgPool, key: &Key, response: Response) -> Respons
     Response::from_parts(parts, Body::from(bytes))
 }
 
-/// Stores answers under their keys.
-async fn store(db: impl PgExecutor<'_>, status: StatusCode, answers: &[(&Key, &[u8])]) -> sqlx::Result<()> {
+/// Stores answers under their keys, and returns how many had none.
+async fn store(db: impl PgExecutor<'_>, status: StatusCode, answers: &[(&Key, &[u8])]) -> sqlx::Result<usize> {
     let status = i16::try_from(status.as_u16()).unwrap_or(i16::MAX);
     let answers: Vec<_> = answers
         .iter()
         .map(|&(key, body)| NewAnswer { key: key.place(), request_hash: &key.request_hash, body })
         .collect();
-    db::idempotency_keys::insert(db, status, &answers).await
+    Ok(usize::try_from(db::idempotency_keys::insert(db, status, &answers).await?).unwrap_or(usize::MAX))
 }
 
 /// Marks answers that this module gave.
@@ -156,40 +156,46 @@ impl Write {
 /// the key was used for another request.
 pub(crate) async fn claim(conn: &mut PgConnection, writes: &[&Write]) -> sqlx::Result<Vec<ApiResult<()>>> {
     let keys: Vec<_> = writes.iter().filter_map(|write| write.key.as_ref()).collect();
-    let (mut locked, mut answers) = (Vec::new(), Vec::new());
-    if !keys.is_empty() {
-        locked = db::idempotency_keys::try_lock(&mut *conn, &places(&keys)).await?;
-        // Only now: whoever had a lock before has committed its answer.
-        answers = stored(conn, &keys).await?;
-    }
-    let mut claims = locked.into_iter().zip(answers).map(|(is_locked, answer)| match answer {
+    let found = if keys.is_empty() { Vec::new() } else { look_up(conn, &keys).await? };
+    let mut claims = found.into_iter().map(|(is_own, answer)| match answer {
         Some(answer) => Err(ApiError::Stored(Box::new(answer))),
-        None if is_locked => Ok(()),
-        None => Err(Error::Conflict("A request with this Idempotency-Key is in flight; try again".to_owned()).into()),
+        None if is_own => Ok(()),
+        None => Err(in_flight().into()),
     });
     Ok(writes.iter().map(|write| write.key.as_ref().and_then(|_| claims.next()).unwrap_or(Ok(()))).collect())
+}
+
+fn in_flight() -> Error {
+    Error::Conflict("A request with this Idempotency-Key is in flight; try again".to_owned())
 }
 
 /// Records the answers of requests that were done, with those of them that have a key.
 ///
 /// # Errors
-/// If the database fails.
+/// If the database fails, and as [`claim`] for a request whose key was answered while it was claimed. Nothing may be committed
+/// then.
 pub(crate) async fn record(
     conn: &mut PgConnection,
     status: StatusCode,
     answers: &[(&Write, &[u8])],
-) -> sqlx::Result<()> {
+) -> Result<(), Error> {
     let keyed: Vec<_> = answers.iter().filter_map(|&(write, body)| Some((write.key.as_ref()?, body))).collect();
-    if keyed.is_empty() {
+    if keyed.is_empty() || store(conn, status, &keyed).await? == keyed.len() {
         return Ok(());
     }
-    store(conn, status, &keyed).await
+    Err(in_flight())
 }
 
-/// For each key the answer that it has: that of the first request, or a 422 for a request that is another one.
-async fn stored(db: impl PgExecutor<'_>, keys: &[&Key]) -> sqlx::Result<Vec<Option<Response>>> {
-    let answers = db::idempotency_keys::get(db, &places(keys)).await?;
-    Ok(keys.iter().zip(answers).map(|(key, answer)| Some(replay(key, answer?))).collect())
+/// For each key whether it is free, and the answer that it has: that of the first request, or a 422 for a request that is
+/// another one.
+async fn look_up(db: impl PgExecutor<'_>, keys: &[&Key]) -> sqlx::Result<Vec<(bool, Option<Response>)>> {
+    let places: Vec<_> = keys.iter().map(|key| key.place()).collect();
+    let claims = db::idempotency_keys::claim(db, &places).await?;
+    Ok(keys
+        .iter()
+        .zip(claims)
+        .map(|(key, claim)| (claim.is_own, claim.answer.map(|answer| replay(key, answer))))
+        .collect())
 }
 
 fn replay(key: &Key, stored: StoredAnswer) -> Response {
@@ -204,10 +210,6 @@ fn replay(key: &Key, stored: StoredAnswer) -> Response {
     };
     response.extensions_mut().insert(FromStore);
     response
-}
-
-fn places<'a>(keys: &[&'a Key]) -> Vec<(Uuid, &'a str)> {
-    keys.iter().map(|key| key.place()).collect()
 }
 
 /// A POST under way: who does it, and where its writes go.

@@ -10,9 +10,12 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Raw, none_wrong};
 use crate::document::operations;
-use crate::world::{World, case, pending};
+use crate::world::{World, case, pending, running};
 
 const RUNS: &str = "/api/v1/test-runs";
+/// How many statements wait for a lock.
+const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// Posts under a key, with the token of `app` or another one.
 async fn post_as(app: &App, token: &str, key: &str, path: &str, body: impl Into<Vec<u8>>) -> anyhow::Result<Raw> {
@@ -126,10 +129,8 @@ async fn a_first_request_in_flight_is_told_and_its_key_is_free_again_if_it_break
     let mut first = JoinSet::new();
     let (sender, waits) = (app.clone(), body.clone());
     first.spawn(async move { post(&sender, "k", RUNS, &waits).await });
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     until("the first request to wait", Duration::from_secs(10), || async {
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&app.db.pool).await?;
+        let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&app.db.pool).await?;
         Ok((waiting > 0).then_some(()))
     })
     .await?;
@@ -146,6 +147,44 @@ async fn a_first_request_in_flight_is_told_and_its_key_is_free_again_if_it_break
     .await?;
     assert_eq!(run.json()["run_number"], 1, "{}", run.text());
     assert_eq!(app.client.get(RUNS).await?.expect(200)?["total"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_whose_key_is_answered_while_it_is_under_way_does_nothing() -> anyhow::Result<()> {
+    let app = Arc::new(App::start().await?);
+    let run = running(&app.client, &json!({}), 1).await?;
+    let result = json!({"test_run_id": run.id, "test_run_item_id": run.items[0], "status": "passed"});
+    for (path, body, lock) in [
+        (RUNS, json!({"run_name": "Twice"}), "SELECT 1 FROM projects FOR UPDATE"),
+        ("/api/v1/test-run-results", result, "SELECT 1 FROM test_run_items FOR UPDATE"),
+    ] {
+        let before = app.contents().await?;
+        let mut holder = app.db.pool.begin().await?;
+        sqlx::query(lock).execute(&mut *holder).await?;
+        let mut sending = JoinSet::new();
+        let sender = app.clone();
+        sending.spawn(async move { post(&sender, path, path, &body).await });
+        until("the request to wait", Duration::from_secs(10), || async {
+            let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&app.db.pool).await?;
+            Ok((waiting > 0).then_some(()))
+        })
+        .await?;
+        // As of another request that committed between the look under the key and the key's lock.
+        sqlx::query(
+            "INSERT INTO idempotency_keys (token_id, key, request_hash, response_status, response_body)
+             SELECT id, $1, '', 201, '' FROM api_tokens",
+        )
+        .bind(path)
+        .execute(&app.db.pool)
+        .await?;
+        holder.rollback().await?;
+        let answer = sending.join_next().await.expect("one")??;
+        let detail = "This Idempotency-Key was used for another request";
+        assert_eq!(answer.not_detail(422, detail), None, "{path}");
+        sqlx::query("DELETE FROM idempotency_keys").execute(&app.db.pool).await?;
+        assert_eq!(app.contents().await?, before, "{path}");
+    }
     Ok(())
 }
 

@@ -48,18 +48,17 @@ fn pause_after(items: i32) -> Duration {
 /// # Errors
 /// If the database fails; the run's counts and status have not changed then.
 pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
-    let has_progress = announce(db, run_id).await?;
     let mut tx = db.begin().await?;
     db::test_runs::close_gate(&mut *tx, run_id).await?;
-    let Some(status) = db::test_runs::lock_against_results(&mut *tx, run_id).await? else { return Ok(()) };
+    let Some((status, before)) = db::test_runs::lock_against_results(&mut *tx, run_id).await? else { return Ok(()) };
     let was_noted = db::run_refreshes::delete(&mut *tx, run_id).await?;
     let counts = db::test_run_items::count(&mut *tx, run_id).await?;
     db::test_runs::save_counts(&mut *tx, run_id, counts, pass_rate(counts.passed, counts.total), true).await?;
     let Some(run) = db::test_runs::find(&mut *tx, run_id).await? else { return Ok(()) };
-    let has_progress = announce_finished_items(&mut tx, run.project_id, run_id).await? || has_progress;
+    announce_finished_items(&mut tx, run.project_id, run_id).await?;
     if status == RunStatus::Running && counts.all_final() {
         finish(&mut tx, run.project_id, run_id, status.after(RunMove::Complete)?, None).await?;
-    } else if status == RunStatus::Running && has_progress {
+    } else if status == RunStatus::Running && counts != before {
         record(&mut tx, run.project_id, EventType::RunProgress, Some(run_id), &facts(&run)).await?;
     }
     if status.is_final() && was_noted {
@@ -68,20 +67,6 @@ pub async fn refresh(db: &PgPool, run_id: Uuid) -> Result<()> {
     }
     tx.commit().await?;
     Ok(())
-}
-
-/// Tells of the items that are final so far, while results go on: behind the closed gate only the last few are left to tell of.
-/// The run is locked, since whoever ends it locks its items in two passes, and not all of them in the order of their ids.
-async fn announce(db: &PgPool, run_id: Uuid) -> Result<bool> {
-    let mut tx = db.begin().await?;
-    db::test_runs::pass_gate(&mut *tx, run_id).await?;
-    let Some(run) = db::test_runs::find(&mut *tx, run_id).await? else { return Ok(false) };
-    if db::test_runs::lock(&mut *tx, run.project_id, run_id).await?.is_none() {
-        return Ok(false);
-    }
-    let has_progress = announce_finished_items(&mut tx, run.project_id, run_id).await?;
-    tx.commit().await?;
-    Ok(has_progress)
 }
 
 #[cfg(test)]

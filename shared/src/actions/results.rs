@@ -16,12 +16,14 @@ use super::request_refresh;
 use crate::auth::Caller;
 use crate::db;
 use crate::db::constraints::{OnConstraint, STEP_NUMBER};
+use crate::db::events::EventRow;
 use crate::db::execution_history::HistoryRow;
-use crate::db::test_run_items::DerivedRow;
-use crate::db::test_run_results::ResultRow;
+use crate::db::test_run_items::{DerivedRow, LockedItem};
+use crate::db::test_run_results::{Changes, ResultRow};
 use crate::db::test_runs::RunGuard;
 use crate::domain::checkpoint_result::{CheckpointResult, NewCheckpointResult};
 use crate::domain::console_log::{AddedLogs, NewConsoleLog};
+use crate::domain::event::FinishedItem;
 use crate::domain::masking;
 use crate::domain::network_log::NewNetworkLog;
 use crate::domain::script_result::{NewScriptResult, ScriptResult};
@@ -63,28 +65,26 @@ pub async fn submit_together(
     let mut ids: Vec<_> = bodies.iter().map(|body| body.test_run_item_id).collect();
     ids.sort_unstable();
     let locked = db::test_run_items::lock_behind_gate(&mut *conn, project_id, run_id, &ids).await?;
-    let (items, mut runs): (Vec<_>, Vec<_>) = locked.into_iter().map(|locked| (locked.item, locked.run)).unzip();
-    let Some(run) = runs.pop() else {
-        let refusal = |body: &NewTestRunResult| body.counts().map_or_else(Error::Invalid, |_| no_item(body));
-        return Ok(bodies.iter().map(|body| Err(refusal(body))).collect());
-    };
-    let mut outcomes = outcomes(&mut *conn, &items).await?;
-    let mut items: HashMap<_, _> = items.into_iter().map(|item| (item.id, item)).collect();
+    let mut outcomes = outcomes(&mut *conn, locked.iter().map(|locked| &locked.item)).await?;
+    let mut locked: HashMap<_, _> = locked.into_iter().map(|locked| (locked.item.id, locked)).collect();
     let (mut rows, mut nested) = (Vec::with_capacity(bodies.len()), NestedRows::default());
     for body in bodies {
-        let item = items.remove(&body.test_run_item_id);
+        let locked = locked.remove(&body.test_run_item_id);
         let earlier = outcomes.remove(&body.test_run_item_id).unwrap_or_default();
-        match row(&mut *conn, project_id, &run, item, earlier, body, &mut nested).await {
+        match row(&mut *conn, project_id, locked, earlier, body, &mut nested).await {
             Err(error @ (Error::Database(_) | Error::Queue(_))) => return Err(error),
             row => rows.push(row),
         }
     }
-    let accepted: Vec<&Row> = rows.iter().flatten().collect();
-    if !accepted.is_empty() {
-        let results: Vec<_> = accepted.iter().map(|row| &row.result).collect();
-        let history: Vec<_> = accepted.iter().filter_map(|row| row.history.as_ref()).collect();
-        let items: Vec<_> = accepted.iter().filter_map(|row| row.item.as_ref()).collect();
-        save(&mut *conn, run_id, &results, &history, &items).await?;
+    let mut changes = Changes::default();
+    for row in rows.iter().flatten() {
+        changes.results.push(&row.result);
+        changes.history.extend(&row.history);
+        changes.items.extend(&row.item);
+        changes.events.extend(&row.event);
+    }
+    if !changes.results.is_empty() {
+        save(&mut *conn, run_id, &changes).await?;
         nested.insert(&mut *conn).await?;
     }
     Ok(rows.into_iter().map(|row| Ok(row?.result.result)).collect())
@@ -97,10 +97,8 @@ struct Row {
     history: Option<HistoryRow>,
     /// What its item becomes.
     item: Option<DerivedRow>,
-}
-
-fn no_item(body: &NewTestRunResult) -> Error {
-    Error::not_found("Test run item", body.test_run_item_id)
+    /// That its item is finished.
+    event: Option<EventRow>,
 }
 
 /// What a result writes, made of what the client sent; what is under it is added to `rows`. `earlier` are the item's results
@@ -108,21 +106,21 @@ fn no_item(body: &NewTestRunResult) -> Error {
 async fn row(
     conn: &mut PgConnection,
     project_id: Uuid,
-    run: &RunGuard,
-    item: Option<TestRunItem>,
+    locked: Option<LockedItem>,
     mut earlier: Vec<Outcome>,
     mut body: NewTestRunResult,
     rows: &mut NestedRows,
 ) -> Result<Row> {
     let counts = body.counts().map_err(Error::Invalid)?;
-    let item = &item.ok_or_else(|| no_item(&body))?;
+    let LockedItem { item, run, test_case_name, is_told_by_worker } =
+        locked.ok_or_else(|| Error::not_found("Test run item", body.test_run_item_id))?;
     if body.test_case_id.is_some_and(|case| case != item.test_case_id) {
         return Err(Error::invalid("test_case_id", format!("Must be the item's test case: {}", item.test_case_id)));
     }
     if run.status != RunStatus::Running {
         return Err(Error::InvalidState(format!("Cannot submit result: test run status is '{}'", run.status)));
     }
-    let attempt = next_attempt(item, &earlier, &body)?;
+    let attempt = next_attempt(&item, &earlier, &body)?;
     let stated_counts = body.stated_counts();
     let total_iterations = body.total_iterations.unwrap_or(item.total_iterations);
     let nested = Nested::take(&mut body);
@@ -131,9 +129,33 @@ async fn row(
     nested.into_rows(conn, project_id, result.id, run.now, rows).await?;
     earlier.push(Outcome::from(&result));
     let derived = derive(&earlier, run.retry, total_iterations);
-    let history = derived.as_ref().and_then(|derived| history(item, run, derived, &earlier, Some(result.id)));
-    let item = derived.and_then(|derived| changed(item, derived, total_iterations));
-    Ok(Row { result: ResultRow { result, stated_counts }, history, item })
+    let history = derived.as_ref().and_then(|derived| history(&item, &run, derived, &earlier, Some(result.id)));
+    let mut changed = derived.and_then(|derived| changed(&item, derived, total_iterations));
+    let mut event = None;
+    if let Some(changed) = &mut changed
+        && changed.derived.status.is_final()
+        && !is_told_by_worker
+    {
+        changed.is_announced = true;
+        event = Some(EventRow::item_finished(project_id, finished(&item, &changed.derived, test_case_name)));
+    }
+    Ok(Row { result: ResultRow { result, stated_counts }, history, item: changed, event })
+}
+
+/// What is told of an item whose results made it final.
+fn finished(item: &TestRunItem, derived: &Derived, test_case_name: String) -> FinishedItem {
+    let message = derived.error_message.as_ref();
+    FinishedItem {
+        test_run_id: item.test_run_id,
+        test_run_item_id: item.id,
+        test_case_id: item.test_case_id,
+        test_case_name,
+        execution_order: item.execution_order,
+        status: derived.status,
+        duration_ms: derived.duration_ms,
+        retry_attempt: derived.retry_attempt,
+        error_message: message.map(|message| message.chars().take(FinishedItem::MAX_MESSAGE).collect()),
+    }
 }
 
 /// Adds steps to a result; its counts and its item's follow, but those that the client stated.
@@ -278,10 +300,13 @@ async fn lock_of_result(conn: &mut PgConnection, caller: &Caller, result_id: Uui
 }
 
 /// What the results of locked items say so far, by item.
-async fn outcomes(conn: &mut PgConnection, items: &[TestRunItem]) -> Result<HashMap<Uuid, Vec<Outcome>>> {
+async fn outcomes(
+    conn: &mut PgConnection,
+    items: impl IntoIterator<Item = &TestRunItem>,
+) -> Result<HashMap<Uuid, Vec<Outcome>>> {
     // The first result makes an item running or final.
     let begun = |item: &&TestRunItem| !matches!(item.status, ItemStatus::Pending | ItemStatus::Queued);
-    let ids: Vec<_> = items.iter().filter(begun).map(|item| item.id).collect();
+    let ids: Vec<_> = items.into_iter().filter(begun).map(|item| item.id).collect();
     let mut outcomes = HashMap::new();
     if !ids.is_empty() {
         for (item, outcome) in db::test_run_results::outcomes(conn, &ids).await? {
@@ -295,23 +320,17 @@ async fn outcomes(conn: &mut PgConnection, items: &[TestRunItem]) -> Result<Hash
 ///
 /// `added_to` is the result that rows were added to.
 async fn settle(conn: &mut PgConnection, item: &TestRunItem, run: &RunGuard, added_to: Option<Uuid>) -> Result<()> {
-    let outcomes = outcomes(&mut *conn, std::slice::from_ref(item)).await?.remove(&item.id).unwrap_or_default();
+    let outcomes = outcomes(&mut *conn, [item]).await?.remove(&item.id).unwrap_or_default();
     let Some(derived) = derive(&outcomes, run.retry, item.total_iterations) else { return Ok(()) };
     let history = history(item, run, &derived, &outcomes, added_to);
     let changed = changed(item, derived, item.total_iterations);
     let (history, items) = (Vec::from_iter(&history), Vec::from_iter(&changed));
-    save(conn, item.test_run_id, &[], &history, &items).await
+    save(conn, item.test_run_id, &Changes { history, items, ..Changes::default() }).await
 }
 
 /// Stores what results write, and has the run's counts recomputed.
-async fn save(
-    conn: &mut PgConnection,
-    run_id: Uuid,
-    results: &[&ResultRow],
-    history: &[&HistoryRow],
-    items: &[&DerivedRow],
-) -> Result<()> {
-    if db::test_run_results::save(&mut *conn, run_id, results, history, items).await? {
+async fn save(conn: &mut PgConnection, run_id: Uuid, changes: &Changes<'_>) -> Result<()> {
+    if db::test_run_results::save(&mut *conn, run_id, changes).await? {
         ring(conn, &RefreshRun { run_id }).await?;
     }
     Ok(())
@@ -321,7 +340,13 @@ async fn save(
 /// stays as it is.
 fn changed(item: &TestRunItem, derived: Derived, total_iterations: i32) -> Option<DerivedRow> {
     let may_change = !item.status.is_final() || item.status == derived.status;
-    may_change.then_some(DerivedRow { id: item.id, test_run_id: item.test_run_id, derived, total_iterations })
+    may_change.then_some(DerivedRow {
+        id: item.id,
+        test_run_id: item.test_run_id,
+        derived,
+        total_iterations,
+        is_announced: false,
+    })
 }
 
 /// Brings a locked item up to date with the results it has, after something else about it changed.

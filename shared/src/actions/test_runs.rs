@@ -97,7 +97,7 @@ pub async fn cancel(db: impl db::Source<'_>, caller: &Caller, id: Uuid) -> Resul
 
 async fn end(db: impl db::Source<'_>, caller: &Caller, id: Uuid, step: RunMove) -> Result<TestRun> {
     let mut tx = db.begin().await?;
-    let status = lock(&mut tx, caller.project_id, id).await?.after(step)?;
+    let status = lock_to_end(&mut tx, caller.project_id, id).await?.after(step)?;
     finish(&mut tx, caller.project_id, id, status, None).await?;
     let run = get(&mut tx, caller.project_id, id).await?;
     tx.commit().await?;
@@ -125,7 +125,7 @@ pub async fn update(db: &PgPool, caller: &Caller, id: Uuid, patch: TestRunPatch)
 /// [`Error::NotFound`].
 pub async fn delete(db: &PgPool, caller: &Caller, id: Uuid) -> Result<()> {
     let mut tx = db.begin().await?;
-    let status = lock(&mut tx, caller.project_id, id).await?;
+    let status = lock_to_end(&mut tx, caller.project_id, id).await?;
     if !status.is_final() {
         finish(&mut tx, caller.project_id, id, RunStatus::Cancelled, None).await?;
     }
@@ -147,7 +147,7 @@ pub async fn fail_silent(db: &PgPool, limit: Duration) -> Result<usize> {
     for (project_id, id) in db::test_runs::silent(db, limit.as_secs_f64()).await? {
         let mut tx = db.begin().await?;
         // Somebody may have been faster, or the client may have come back.
-        let status = match lock(&mut tx, project_id, id).await {
+        let status = match lock_to_end(&mut tx, project_id, id).await {
             Ok(status) => status,
             Err(Error::NotFound { .. }) => continue,
             Err(error) => return Err(error),
@@ -188,6 +188,13 @@ pub(super) async fn finish(
     ring(conn, &FinaliseRun { run_id: id }).await
 }
 
+/// Locks a run that is about to end, and returns its status: what results that are being written make of their items is to be
+/// told before the end.
+async fn lock_to_end(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<RunStatus> {
+    db::test_runs::close_gate(&mut *conn, id).await?;
+    lock(conn, project_id, id).await
+}
+
 /// Locks a run and returns its status.
 pub(super) async fn lock(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<RunStatus> {
     db::test_runs::lock(conn, project_id, id).await?.ok_or_else(|| Error::not_found("Test run", id))
@@ -201,14 +208,15 @@ pub async fn get(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<
     db::test_runs::get(conn, project_id, id).await?.ok_or_else(|| Error::not_found("Test run", id))
 }
 
-/// Tells of the items that have become final since the last time, and returns whether there were any.
-pub(super) async fn announce_finished_items(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<bool> {
+/// Tells of the items that are final and were not told of: those that no result made final, and all of them where a webhook
+/// wants to know.
+pub(super) async fn announce_finished_items(conn: &mut PgConnection, project_id: Uuid, id: Uuid) -> Result<()> {
     let finished = db::test_run_items::announce_finished(&mut *conn, id).await?;
     if finished.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
-    record_all(conn, project_id, EventType::ItemFinished, Some(id), &finished).await?;
-    Ok(true)
+    let facts: Vec<_> = finished.iter().map(|item| json!(item)).collect();
+    record_all(conn, project_id, EventType::ItemFinished, Some(id), &facts).await
 }
 
 /// What an event says of a run.

@@ -3,11 +3,12 @@
 //! Readers go by (transaction, sequence) and stop before the oldest transaction that is still open: an event that commits
 //! late, with a lower sequence than others, is never passed over.
 
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::domain::event::{Event, EventType};
+use crate::domain::event::{Event, EventType, FinishedItem};
 
 /// The channel on which PostgreSQL tells listeners which project has new events.
 pub const CHANNEL: &str = "testrun_events";
@@ -28,6 +29,27 @@ pub struct StoredEvent {
     pub test_run_id: Option<Uuid>,
     /// What clients are told.
     pub event: Event,
+}
+
+/// The event `item.finished`, written by [`super::test_run_results::save`]. Nobody is notified of it: readers are woken by what
+/// the refresh tells of the run next, since `NOTIFY` would have all commits wait for each other.
+#[derive(Debug, Serialize)]
+pub struct EventRow {
+    id: Uuid,
+    project_id: Uuid,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    test_run_id: Uuid,
+    data: FinishedItem,
+}
+
+impl EventRow {
+    /// That an item of the project is finished.
+    #[must_use]
+    pub fn item_finished(project_id: Uuid, data: FinishedItem) -> Self {
+        let (event_type, test_run_id) = (EventType::ItemFinished, data.test_run_id);
+        Self { id: Uuid::now_v7(), project_id, event_type, test_run_id, data }
+    }
 }
 
 /// Writes facts of one type down, tells listeners once the transaction commits, and returns the events' ids.

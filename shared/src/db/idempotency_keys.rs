@@ -28,34 +28,28 @@ pub struct NewAnswer<'a> {
     pub body: &'a [u8],
 }
 
-/// Keeps other requests with these keys out until the transaction ends. Tells of each whether nobody else had it.
-///
-/// # Errors
-/// If the database fails.
-pub async fn try_lock(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<bool>> {
-    let (tokens, keys): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
-    sqlx::query_scalar!(
-        r#"-- idempotency_keys.try_lock
-         SELECT pg_try_advisory_xact_lock(hashtextextended(k.token || ' ' || k.key, 0)) AS "locked!"
-         FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (token, key, position)
-         ORDER BY k.position"#,
-        &tokens,
-        &keys as _,
-    )
-    .fetch_all(db)
-    .await
+/// What was found under a key.
+#[derive(Debug)]
+pub struct Claim {
+    /// Whether nobody else has the key until this transaction ends.
+    pub is_own: bool,
+    /// The answer that it was given in the last 24 hours.
+    pub answer: Option<StoredAnswer>,
 }
 
-/// The answers that were given to these keys in the last 24 hours, in the order of the keys.
+/// Keeps other requests with these keys out until the transaction ends, and looks up their answers, in the order of the keys.
+///
+/// Whoever had a key until a moment ago may have answered since the look, though not seen: [`insert`] tells.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn get(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<Option<StoredAnswer>>> {
+pub async fn claim(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<Claim>> {
     let (tokens, keys): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
     // LATERAL, so that each is looked up by the index, also by a plan from when the table was small.
     let rows = sqlx::query!(
-        r#"-- idempotency_keys.get
-         SELECT a.request_hash AS "request_hash?", a.response_status AS "response_status?", a.response_body AS "response_body?"
+        r#"-- idempotency_keys.claim
+         SELECT pg_try_advisory_xact_lock(hashtextextended(k.token_id || ' ' || k.key, 0)) AS "is_own!",
+             a.request_hash AS "request_hash?", a.response_status AS "response_status?", a.response_body AS "response_body?"
          FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (token_id, key, position)
          LEFT JOIN LATERAL (
              SELECT request_hash, response_status, response_body
@@ -71,14 +65,20 @@ pub async fn get(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Ve
     .fetch_all(db)
     .await?;
     let answer = |hash, status, body| Some(StoredAnswer { request_hash: hash?, status: status?, body: body? });
-    Ok(rows.into_iter().map(|row| answer(row.request_hash, row.response_status, row.response_body)).collect())
+    let mut claims = Vec::with_capacity(rows.len());
+    for row in rows {
+        let answer = answer(row.request_hash, row.response_status, row.response_body);
+        claims.push(Claim { is_own: row.is_own, answer });
+    }
+    Ok(claims)
 }
 
-/// Stores answers; one that is older than 24 hours gives way, a younger one stays. No two may have the same key.
+/// Stores answers and returns how many; one that is older than 24 hours gives way, a younger one stays. No two may have the same
+/// key.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn insert(db: impl PgExecutor<'_>, status: i16, answers: &[NewAnswer<'_>]) -> sqlx::Result<()> {
+pub async fn insert(db: impl PgExecutor<'_>, status: i16, answers: &[NewAnswer<'_>]) -> sqlx::Result<u64> {
     let (tokens, keys): (Vec<_>, Vec<_>) = answers.iter().map(|answer| answer.key).unzip();
     let (hashes, bodies): (Vec<_>, Vec<_>) = answers.iter().map(|answer| (answer.request_hash, answer.body)).unzip();
     sqlx::query!(
@@ -98,7 +98,7 @@ pub async fn insert(db: impl PgExecutor<'_>, status: i16, answers: &[NewAnswer<'
     )
     .execute(db)
     .await
-    .map(|_| ())
+    .map(|done| done.rows_affected())
 }
 
 /// Deletes answers that are older than `age_seconds`, at most `limit`, and returns how many.

@@ -1,10 +1,10 @@
 //! Table `test_run_items`.
 
 use serde::Serialize;
-use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use crate::domain::event::FinishedItem;
 use crate::domain::page::Page;
 use crate::domain::test_run_item::{Derived, ItemStatus, TestRunItem};
 
@@ -140,6 +140,8 @@ pub struct DerivedRow {
     pub derived: Derived,
     /// How many iterations the client told.
     pub total_iterations: i32,
+    /// Whether the event that it is finished is written with it.
+    pub is_announced: bool,
 }
 
 /// Makes the items of a starting run whose cases have no recording `no_run`.
@@ -316,13 +318,14 @@ pub async fn delete_of_case(db: impl PgExecutor<'_>, test_case_id: Uuid) -> sqlx
         .map(|_| ())
 }
 
-/// Marks the items that have become final since the last time, and returns what to tell of each. They are locked in the order
-/// of their ids, as results lock them.
+/// Marks the items that are final and were not told of, and returns what to tell. They are locked in the order of their ids,
+/// as results lock them.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn announce_finished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<Value>> {
-    sqlx::query_scalar!(
+pub async fn announce_finished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::Result<Vec<FinishedItem>> {
+    sqlx::query_as!(
+        FinishedItem,
         r#"-- test_run_items.announce_finished
          WITH finished AS MATERIALIZED (
              SELECT id, test_case_id
@@ -335,12 +338,10 @@ pub async fn announce_finished(db: impl PgExecutor<'_>, run_id: Uuid) -> sqlx::R
          SET is_announced = TRUE
          FROM finished f JOIN test_cases c ON c.id = f.test_case_id
          WHERE i.id = f.id
-         RETURNING jsonb_build_object(
-             'test_run_id', i.test_run_id, 'test_run_item_id', i.id, 'test_case_id', i.test_case_id, 'test_case_name', c.name,
-             'execution_order', i.execution_order, 'status', i.status, 'duration_ms', i.duration_ms,
-             'retry_attempt', i.retry_attempt, 'error_message', left(i.error_message, 1000)
-         ) AS "facts!""#,
+         RETURNING i.test_run_id, i.id AS test_run_item_id, i.test_case_id, c.name AS test_case_name, i.execution_order,
+             i.status AS "status: ItemStatus", i.duration_ms, i.retry_attempt, left(i.error_message, $2) AS error_message"#,
         run_id,
+        i32::try_from(FinishedItem::MAX_MESSAGE).unwrap_or(i32::MAX),
     )
     .fetch_all(db)
     .await

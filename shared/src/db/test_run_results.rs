@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
+use super::events::EventRow;
 use super::execution_history::HistoryRow;
 use super::test_run_items::DerivedRow;
 use crate::domain::page::Page;
@@ -37,19 +38,25 @@ pub struct ResultRow {
     pub stated_counts: Option<BTreeMap<&'static str, i32>>,
 }
 
-/// Stores results of a run, the entries in their cases' histories, new or brought up to date, and what all this makes of
-/// items, each of them once; and notes that the run's counts have to be recomputed, as [`super::run_refreshes::insert`]
-/// does. In one statement, since the items stay locked during each round trip. Returns whether nobody had noted it before.
+/// What results of one run write, and what follows from them.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// The results.
+    pub results: Vec<&'a ResultRow>,
+    /// Entries in their cases' histories, new or brought up to date.
+    pub history: Vec<&'a HistoryRow>,
+    /// What all this makes of items, each of them once.
+    pub items: Vec<&'a DerivedRow>,
+    /// That items are finished.
+    pub events: Vec<&'a EventRow>,
+}
+
+/// Stores these changes, and notes that the run's counts have to be recomputed, as [`super::run_refreshes::insert`] does. In
+/// one statement, since the items stay locked during each round trip. Returns whether nobody had noted it before.
 ///
 /// # Errors
 /// If an attempt exists; who submits checks that before, with the items locked.
-pub async fn save(
-    db: impl PgExecutor<'_>,
-    run_id: Uuid,
-    results: &[&ResultRow],
-    history: &[&HistoryRow],
-    items: &[&DerivedRow],
-) -> sqlx::Result<bool> {
+pub async fn save(db: impl PgExecutor<'_>, run_id: Uuid, changes: &Changes<'_>) -> sqlx::Result<bool> {
     // The condition on the items' run makes the planner expect few of them, so that it looks them up by the index.
     sqlx::query_scalar!(
         r#"-- test_run_results.save
@@ -69,19 +76,24 @@ pub async fn save(
                  passed_iterations = n.passed_iterations, failed_iterations = n.failed_iterations,
                  retry_attempt = n.retry_attempt, max_retries_exhausted = n.max_retries_exhausted,
                  error_message = n.error_message, error_screenshot_path = n.error_screenshot_path,
-                 results_folder = coalesce(n.results_folder, i.results_folder), updated_at = now()
+                 results_folder = coalesce(n.results_folder, i.results_folder),
+                 is_announced = i.is_announced OR n.is_announced, updated_at = now()
              FROM jsonb_populate_recordset(NULL::test_run_items, $4) n
              WHERE n.test_run_id = $1 AND i.id = n.id
          ), results AS (
              INSERT INTO test_run_results SELECT * FROM jsonb_populate_recordset(NULL::test_run_results, $2)
+         ), events AS (
+             INSERT INTO events (id, project_id, type, test_run_id, data)
+             SELECT id, project_id, type, test_run_id, data FROM jsonb_populate_recordset(NULL::events, $5)
          ), refresh AS (
              INSERT INTO run_refreshes (run_id) VALUES ($1) ON CONFLICT (run_id) DO NOTHING RETURNING run_id
          )
          SELECT EXISTS (SELECT 1 FROM refresh) AS "is_new!""#,
         run_id,
-        Json(results) as _,
-        Json(history) as _,
-        Json(items) as _,
+        Json(&changes.results) as _,
+        Json(&changes.history) as _,
+        Json(&changes.items) as _,
+        Json(&changes.events) as _,
     )
     .fetch_one(db)
     .await

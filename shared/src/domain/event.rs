@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::test_run_item::ItemStatus;
 use super::text_enum::text_enum;
 
 /// A fact, as every channel tells it: webhooks, the event stream and the WebSocket.
@@ -89,4 +90,32 @@ impl EventType {
     pub const fn is_frequent(self) -> bool {
         matches!(self, Self::RunProgress | Self::ItemFinished)
     }
+}
+
+/// What `item.finished` says.
+#[derive(Debug, Clone, Serialize)]
+pub struct FinishedItem {
+    /// The run.
+    pub test_run_id: Uuid,
+    /// The item.
+    pub test_run_item_id: Uuid,
+    /// Its test case.
+    pub test_case_id: Uuid,
+    /// What the test case is called.
+    pub test_case_name: String,
+    /// The item's place in the run, from 1.
+    pub execution_order: i32,
+    /// Its final status.
+    pub status: ItemStatus,
+    /// Milliseconds that the deciding attempts took.
+    pub duration_ms: i64,
+    /// The attempt that decided it; 0 is the first.
+    pub retry_attempt: i32,
+    /// What went wrong, its first [`Self::MAX_MESSAGE`] characters.
+    pub error_message: Option<String>,
+}
+
+impl FinishedItem {
+    /// Most characters of an error message that an event repeats.
+    pub const MAX_MESSAGE: usize = 1_000;
 }

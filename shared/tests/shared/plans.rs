@@ -7,6 +7,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use testrun_shared::db;
 use testrun_shared::db::test_run_items::DerivedRow;
+use testrun_shared::db::test_run_results::Changes;
 use testrun_shared::domain::page::Page;
 use testrun_shared::domain::test_run::TestRunFilter;
 use testrun_shared::domain::test_run_item::{Outcome, RetryPolicy, derive};
@@ -92,7 +93,8 @@ async fn prepare(conn: &mut PgConnection, ids: &Ids) -> anyhow::Result<()> {
     db::test_run_results::count_of_run(&mut *conn, ids.run).await?;
     db::test_run_results::list_of_item(&mut *conn, ids.item, page).await?;
     db::test_run_results::outcomes(&mut *conn, &[ids.item]).await?;
-    db::test_run_results::save(&mut *conn, ids.run, &[], &[], &[&passed(ids)?]).await?;
+    let passed = passed(ids)?;
+    db::test_run_results::save(&mut *conn, ids.run, &Changes { items: vec![&passed], ..Changes::default() }).await?;
     db::test_step_results::list(&mut *conn, ids.result, None, page).await?;
     db::execution_history::list(&mut *conn, ids.case, page).await?;
     db::execution_history::statistics(&mut *conn, ids.case).await?;
@@ -123,7 +125,7 @@ fn passed(ids: &Ids) -> anyhow::Result<DerivedRow> {
     };
     let retry = RetryPolicy { retry_on_failure: false, retry_count: 0 };
     let derived = derive(&[outcome], retry, 0).context("a result")?;
-    Ok(DerivedRow { id: ids.item, test_run_id: ids.run, derived, total_iterations: 0 })
+    Ok(DerivedRow { id: ids.item, test_run_id: ids.run, derived, total_iterations: 0, is_announced: true })
 }
 
 /// The statements by name, and what to execute them with.
@@ -134,7 +136,7 @@ fn statements(ids: &Ids) -> anyhow::Result<Vec<(&'static str, String)>> {
         ("test_runs.list", format!("'{project}', 20, 0")),
         ("test_runs.get", format!("'{project}', '{run}'")),
         ("test_runs.guard", format!("'{run}'")),
-        ("test_run_items.lock_behind_gate", format!(r#"'{project}', '{run}', '["{item}"]'"#)),
+        ("test_run_items.lock_behind_gate", format!(r#"'{project}', '{run}', '["{item}"]', 'item.finished'"#)),
         ("test_run_items.get", format!("'{project}', '{run}', '{item}'")),
         ("test_run_items.lock", format!("'{project}', '{run}', '{item}'")),
         ("test_run_items.list", format!("'{run}', 20, 0")),
@@ -142,13 +144,13 @@ fn statements(ids: &Ids) -> anyhow::Result<Vec<(&'static str, String)>> {
         ("test_run_items.figures", format!("'{run}'")),
         ("test_run_items.item_figures", format!("'{run}'")),
         ("test_run_items.first_failures", format!("'{run}', 20")),
-        ("test_run_items.announce_finished", format!("'{run}'")),
+        ("test_run_items.announce_finished", format!("'{run}', 1000")),
         ("test_run_results.get", format!("'{project}', '{result}'")),
         ("test_run_results.list_of_run", format!("'{run}', 20, 0")),
         ("test_run_results.count_of_run", format!("'{run}'")),
         ("test_run_results.list_of_item", format!("'{item}', 20, 0")),
         ("test_run_results.outcomes", format!(r#"'["{item}"]'"#)),
-        ("test_run_results.save", format!("'{run}', '[]', '[]', '[{derived}]'")),
+        ("test_run_results.save", format!("'{run}', '[]', '[]', '[{derived}]', '[]'")),
         ("test_step_results.list", format!("'{result}', NULL, 20, 0")),
         ("test_execution_history.list", format!("'{case}', 20, 0")),
         ("test_execution_history.statistics", format!("'{case}'")),

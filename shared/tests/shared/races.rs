@@ -75,6 +75,7 @@ async fn whoever_ends_a_run_first_the_books_agree() -> anyhow::Result<()> {
         assert_eq!(results, 2 + i64::from(last == ItemStatus::Passed), "seed {seed}");
         let mut events = w.events(run.id).await?;
         assert_eq!(events.iter().filter(|event| *event == "item.finished").count(), 3, "seed {seed}: {events:?}");
+        assert_eq!(events.last(), Some(&format!("run.{}", end.status)), "seed {seed}: {events:?}");
         events.retain(|event| event.starts_with("run.") && event != "run.progress");
         assert_eq!(events[..2], ["run.created", "run.started"]);
         assert_eq!(events[2..], [format!("run.{}", end.status)], "seed {seed}: it ended once");

@@ -221,3 +221,50 @@ async fn an_item_row_is_right_when_the_answer_returns_and_the_runs_row_after_the
     assert_eq!(w.run(run.id).await?.passed_tests, 1);
     Ok(())
 }
+
+/// What is told of finished items so far.
+async fn told(w: &World) -> sqlx::Result<Vec<Value>> {
+    let sql = "SELECT data FROM events WHERE type = 'item.finished' ORDER BY transaction_id, sequence";
+    sqlx::query_scalar(sql).fetch_all(&w.db).await
+}
+
+#[tokio::test]
+async fn a_result_tells_of_the_item_that_it_finishes_and_a_refresh_where_a_webhook_wants_to_know() -> anyhow::Result<()>
+{
+    let w = World::new().await?;
+    let run = w.started_with(2, json!({"retry_on_failure": true, "retry_count": 1})).await?;
+    let failed = json!({"status": "failed", "error_message": "é".repeat(1_001), "duration_ms": 7});
+    w.submit(&run.items[0], failed.clone()).await?;
+    assert_eq!(told(&w).await?, Vec::<Value>::new(), "it is tried once more");
+    w.submit(&run.items[0], failed.clone()).await?;
+    let facts = |item: &TestRunItem, name: Value| {
+        json!({
+            "test_run_id": run.id, "test_run_item_id": item.id, "test_case_id": item.test_case_id, "test_case_name": name,
+            "execution_order": item.execution_order, "status": "failed", "duration_ms": 7, "retry_attempt": 1,
+            "error_message": "é".repeat(1_000),
+        })
+    };
+    let first = told(&w).await?;
+    let name =
+        |told: &[Value], index: usize| told.get(index).map_or(Value::Null, |facts| facts["test_case_name"].clone());
+    assert_eq!(first, [facts(&run.items[0], name(&first, 0))]);
+    actions::refresh::refresh(&w.db, run.id).await?;
+    assert_eq!(told(&w).await?, first, "once");
+
+    w.execute(
+        "INSERT INTO webhooks (id, project_id, url, event_types, secret, created_by)
+         SELECT gen_random_uuid(), p.id, 'https://example.com', '{item.finished}', 'secret', u.id FROM projects p, users u",
+    )
+    .await?;
+    w.submit(&run.items[1], failed.clone()).await?;
+    w.submit(&run.items[1], failed).await?;
+    assert_eq!(told(&w).await?, first, "deliveries are not a result's business");
+    actions::refresh::refresh(&w.db, run.id).await?;
+    let both = told(&w).await?;
+    assert_eq!(both, [first[0].clone(), facts(&run.items[1], name(&both, 1))]);
+    assert!(name(&both, 0).is_string() && name(&both, 0) != name(&both, 1), "{both:?}");
+    assert_eq!(w.jobs("deliver_webhook").await?.len(), 1);
+    let kinds = w.events(run.id).await?;
+    assert_eq!(kinds[2..], ["item.finished", "run.progress", "item.finished", "run.completed"]);
+    Ok(())
+}

@@ -111,7 +111,7 @@ impl World {
 
     /// The types of a run's events, in order.
     pub(crate) async fn events(&self, run_id: Uuid) -> sqlx::Result<Vec<String>> {
-        sqlx::query_scalar("SELECT type FROM events WHERE test_run_id = $1 ORDER BY sequence")
+        sqlx::query_scalar("SELECT type FROM events WHERE test_run_id = $1 ORDER BY transaction_id, sequence")
             .bind(run_id)
             .fetch_all(&self.db)
             .await

@@ -5,6 +5,7 @@ use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 use crate::db::test_runs::{RunGuard, guard_columns};
+use crate::domain::event::EventType;
 use crate::domain::test_run_item::TestRunItem;
 
 /// Locks an item of the project's run, and nothing wider; `None` if there is no such item.
@@ -41,6 +42,11 @@ pub struct LockedItem {
     /// final, too.
     #[sqlx(flatten)]
     pub run: RunGuard,
+    /// What its test case is called.
+    pub test_case_name: String,
+    /// Whether a webhook wants to know that it is finished. Then the worker tells, when it counts the run: a result does not
+    /// ring for deliveries.
+    pub is_told_by_worker: bool,
 }
 
 /// Passes the run's gate, see [`crate::db::test_runs::pass_gate`], and then locks items as [`lock`] does, in one round trip
@@ -67,13 +73,16 @@ pub async fn lock_behind_gate(
         columns!(),
         ", ",
         guard_columns!(),
-        " FROM ",
+        ", (SELECT c.name FROM test_cases c WHERE c.id = i.test_case_id) AS test_case_name, \
+         EXISTS (SELECT 1 FROM webhooks w WHERE w.project_id = $1 AND w.is_enabled AND $4 = ANY (w.event_types)) \
+             AS is_told_by_worker FROM ",
         of_run!("wanted.id"),
         " FOR NO KEY UPDATE OF i) locked",
     ))
     .bind(project_id)
     .bind(run_id)
     .bind(Json(ids))
+    .bind(EventType::ItemFinished.as_str())
     .fetch_all(db)
     .await
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
+use super::ItemCounts;
 use crate::domain::test_run::RunStatus;
 use crate::domain::test_run_item::RetryPolicy;
 
@@ -54,21 +55,35 @@ pub async fn close_gate(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
         .map(|_| ())
 }
 
-/// Locks a run against results too: returns once every result that was being written is committed.
+/// Locks a run against results too, and returns its status and how its items stood when they were counted last, once
+/// every result that was being written is committed.
 ///
 /// This is what makes the counts that are taken next complete (design, rule 5). Behind the gate there is nobody to wait
 /// for but those who stop, cancel or change the run.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn lock_against_results(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<RunStatus>> {
-    sqlx::query_scalar!(
+pub async fn lock_against_results(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<(RunStatus, ItemCounts)>> {
+    let row = sqlx::query!(
         r#"-- test_runs.lock_against_results
-         SELECT status AS "status: RunStatus" FROM test_runs WHERE id = $1 FOR UPDATE"#,
+         SELECT status AS "status: RunStatus", total_tests, passed_tests, failed_tests, skipped_tests, no_run_tests
+         FROM test_runs
+         WHERE id = $1
+         FOR UPDATE"#,
         id,
     )
     .fetch_optional(db)
-    .await
+    .await?;
+    Ok(row.map(|run| {
+        let counts = ItemCounts {
+            total: run.total_tests,
+            passed: run.passed_tests,
+            failed: run.failed_tests,
+            skipped: run.skipped_tests,
+            no_run: run.no_run_tests,
+        };
+        (run.status, counts)
+    }))
 }
 
 /// What a result has to know of its run.

@@ -1,10 +1,13 @@
 //! What is let in when more comes than can be done: ingest before lists before reports, and a quick 503 for the rest.
 //!
 //! Without it everybody would wait for a database connection until nobody gets an answer in time. A refusal costs next to
-//! nothing: it comes before the token is looked up and before a body is read that is not here yet. Health and metrics are
-//! never refused.
+//! nothing: it comes before the token is looked up and before a body is read that is not here yet; where it is certain at
+//! once, even before the route is known ([`Door`]). Health and metrics are never refused.
 
+mod door;
 mod slots;
+
+pub use door::Door;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::admission::{self, Admission};
+use crate::admission::{self, Admission, Door};
 use crate::error::{ApiError, fallback, method_not_allowed, with_request_id};
 use crate::etag;
 use crate::feed::Feeds;
@@ -41,7 +41,7 @@ pub(crate) const MAX_BULK_BODY: usize = 16 * 1024 * 1024;
 /// Longest time that a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What handlers work with.
 #[derive(Debug, Clone)]
@@ -111,7 +111,11 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
 }
 
 /// The whole service.
-pub fn router(state: AppState) -> Router {
+pub fn service(state: AppState) -> Door<Router> {
+    Door::new(state.admission.clone(), router(state))
+}
+
+fn router(state: AppState) -> Router {
     let (api, document) = api().split_for_parts();
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))

@@ -1,15 +1,16 @@
 //! The clients' connections. axum's own loop has no time-outs: a slow or silent client would keep its connection, and its
 //! answer in memory, for as long as it likes.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
+use tower::util::MapResponse;
+
+use crate::admission::Door;
 
 /// How long clients may take. A request as a whole has the time-out that is set in `app.rs`.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +46,8 @@ const EXHAUSTED: Duration = Duration::from_millis(500);
 
 /// Serves connections until `stop` and its farewell, then takes no more and returns once the requests that are under way
 /// have their answers.
-pub async fn serve(listener: TcpListener, router: Router, patience: Patience, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, service: Door<Router>, patience: Patience, stop: impl Future<Output = ()>) {
     let (open, leaving, stopping) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-    let router = router.layer(map_response({
-        let leaving = leaving.clone();
-        move |response| std::future::ready(if leaving.is_cancelled() { last(response) } else { response })
-    }));
     let mut stop = pin!(async {
         stop.await;
         leaving.cancel();
@@ -59,7 +60,9 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, st
         };
         match accepted {
             Ok((stream, _)) => {
-                open.spawn(connection(stream, router.clone(), patience, stopping.clone()));
+                let leaving = leaving.clone();
+                let told = move |response| if leaving.is_cancelled() { last(response) } else { response };
+                open.spawn(connection(stream, MapResponse::new(service.clone(), told), patience, stopping.clone()));
             }
             Err(error) => pause_after(&error).await,
         }
@@ -79,7 +82,10 @@ fn last(mut response: Response) -> Response {
     response
 }
 
-async fn connection(stream: TcpStream, router: Router, patience: Patience, stopping: CancellationToken) {
+async fn connection<S>(stream: TcpStream, service: S, patience: Patience, stopping: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send,
+{
     // Answers are written whole: nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
@@ -90,7 +96,7 @@ async fn connection(stream: TcpStream, router: Router, patience: Patience, stopp
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience.head);
     let served =
-        http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router)).with_upgrades();
+        http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service)).with_upgrades();
     let mut served = pin!(served);
     let mut told = false;
     let ended = loop {

@@ -29,8 +29,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use admission::Admission;
-pub use app::{AppState, router};
+pub use admission::{Admission, Door};
+pub use app::{AppState, service};
 pub use connections::{Patience, serve as serve_connections};
 pub use feed::Feeds;
 pub use openapi::document;
@@ -145,7 +145,7 @@ pub async fn serve(
         readiness.stop();
     };
     tokio::select! {
-        () = connections::serve(listener, router(state), patience, stop) => {}
+        () = connections::serve(listener, service(state), patience, stop) => {}
         () = async { watch.await.ok(); tokio::time::sleep(farewell + DRAIN).await } => {
             tracing::warn!("requests did not end in time");
         }

@@ -154,9 +154,9 @@ impl Server {
     pub(crate) async fn with_patience(state: AppState, patience: Patience) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let router = testrun_api::router(state);
+        let service = testrun_api::service(state);
         let mut serving = JoinSet::new();
-        serving.spawn(testrun_api::serve_connections(listener, router, patience, std::future::pending()));
+        serving.spawn(testrun_api::serve_connections(listener, service, patience, std::future::pending()));
         // The client installs the cryptography that reqwest asks for even where there is none.
         Client::new(&url, None)?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;

@@ -50,13 +50,13 @@ async fn a_connection_without_a_request_is_cut_off() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_client_that_takes_nothing_of_its_answers_does_not_keep_the_service_from_stopping() -> anyhow::Result<()> {
     let db = Database::new().await?;
-    let router = testrun_api::router(AppState::new(db.pool.clone(), Readiness::default()));
+    let service = testrun_api::service(AppState::new(db.pool.clone(), Readiness::default()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
     let patience = Patience { stalled: SHORT, ..Patience::default() };
     let serving =
-        tokio::spawn(testrun_api::serve_connections(listener, router, patience, stop.clone().cancelled_owned()));
+        tokio::spawn(testrun_api::serve_connections(listener, service, patience, stop.clone().cancelled_owned()));
 
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;

@@ -25,7 +25,7 @@ async fn last_answer(mut client: TcpStream) -> anyhow::Result<String> {
 #[tokio::test]
 async fn connections_are_taken_and_closed_with_an_answer_until_the_stop_is_noticed() -> anyhow::Result<()> {
     let db = Database::new().await?;
-    let router = testrun_api::router(AppState::new(db.pool.clone(), Readiness::default()));
+    let service = testrun_api::service(AppState::new(db.pool.clone(), Readiness::default()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
@@ -38,7 +38,7 @@ async fn connections_are_taken_and_closed_with_an_answer_until_the_stop_is_notic
             leaving.cancel();
         }
     };
-    tokio::spawn(testrun_api::serve_connections(listener, router, patience, stopped));
+    tokio::spawn(testrun_api::serve_connections(listener, service, patience, stopped));
 
     let (mut kept, idle) = (TcpStream::connect(address).await?, TcpStream::connect(address).await?);
     kept.write_all(REQUEST).await?;
@@ -59,11 +59,11 @@ async fn connections_are_taken_and_closed_with_an_answer_until_the_stop_is_notic
 #[tokio::test]
 async fn then_it_ends() -> anyhow::Result<()> {
     let db = Database::new().await?;
-    let router = testrun_api::router(AppState::new(db.pool.clone(), Readiness::default()));
+    let service = testrun_api::service(AppState::new(db.pool.clone(), Readiness::default()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let idle = TcpStream::connect(listener.local_addr()?).await?;
     let patience = Patience { farewell: Duration::from_millis(100), ..Patience::default() };
-    timeout(LIMIT, testrun_api::serve_connections(listener, router, patience, std::future::ready(()))).await?;
+    timeout(LIMIT, testrun_api::serve_connections(listener, service, patience, std::future::ready(()))).await?;
     drop(idle);
     Ok(())
 }

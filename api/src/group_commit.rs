@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use sqlx::PgPool;
 use testrun_shared::domain::test_run_result::NewTestRunResult;
-use testrun_shared::{Error, actions};
+use testrun_shared::{Error, actions, db};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
@@ -195,7 +195,7 @@ async fn transaction(
     bodies: Vec<NewTestRunResult>,
     turn: Option<Turn>,
 ) -> Result<Vec<ApiResult<Response>>, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = db::begin_planned(db).await?;
     let claims = idempotency::claim(&mut tx, writes).await?;
     let free = bodies.into_iter().zip(&claims).filter_map(|(body, claim)| claim.is_ok().then_some(body)).collect();
     let mut stored = actions::results::submit_together(&mut tx, run.project_id, run.id, free).await?.into_iter();

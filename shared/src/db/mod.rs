@@ -55,7 +55,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection as _, PgExecutor, PgPool};
+use sqlx::{Connection as _, PgExecutor, PgPool, Postgres, Transaction};
 
 /// Our migrations; apalis brings its own.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -150,6 +150,16 @@ pub async fn ensure_migrated(db: &PgPool) -> anyhow::Result<()> {
         pending[0]
     );
     Ok(())
+}
+
+/// Begins a transaction whose statements are planned once for all values, in one round trip. For those whose plan is the same
+/// whatever they are given: PostgreSQL would plan each of them anew that takes an array, for what an array costs depends on its
+/// length.
+///
+/// # Errors
+/// If the database cannot be reached.
+pub async fn begin_planned(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    db.begin_with("BEGIN; SET LOCAL plan_cache_mode = force_generic_plan").await
 }
 
 /// The database's clock, which alone decides what is due (design, rule 4).

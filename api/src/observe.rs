@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use testrun_shared::telemetry::trace::{self, TRACEPARENT, TraceParent};
@@ -79,6 +79,13 @@ pub(crate) async fn measure(request: Request, next: Next) -> Response {
     metrics::counter!("testrun_http_requests_total", "method" => method, "route" => route, "status" => status)
         .increment(1);
     response
+}
+
+/// Counts a request that was answered before its route was known.
+pub(crate) fn count_unrouted(request: &Method, status: StatusCode) {
+    let (method, status) = (method(request), status.as_str().to_owned());
+    metrics::counter!("testrun_http_requests_total", "method" => method, "route" => UNMATCHED, "status" => status)
+        .increment(1);
 }
 
 /// The method as a label; clients may make up others.

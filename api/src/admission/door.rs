@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Admission, Class, refuse};
 use crate::app::REQUEST_ID;
+use crate::observe;
 
 /// Turns away what changes something while there is no room for it, before anybody traces, measures or routes it: when twice
 /// as much comes as can be done, half of the requests are refused, and every millisecond that this takes is one less for the
@@ -54,6 +55,7 @@ where
             return Either::Right(self.inner.call(request));
         }
         let mut response = refuse(Class::Ingest.as_str());
+        observe::count_unrouted(request.method(), response.status());
         let given = request.headers().get(REQUEST_ID).cloned();
         if let Some(id) = given.or_else(|| HeaderValue::try_from(Uuid::new_v4().to_string()).ok()) {
             response.headers_mut().insert(REQUEST_ID, id);

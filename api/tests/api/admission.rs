@@ -96,6 +96,7 @@ async fn reports_that_take_long_leave_room_for_lists_and_writes() -> anyhow::Res
 
 #[tokio::test]
 async fn writes_beyond_what_can_be_done_are_refused_until_there_is_room() -> anyhow::Result<()> {
+    testrun_shared::ops::start_metrics();
     let app = start(4, 1).await?;
     let run = running(&app.client, &json!({}), 1).await?;
     let mut lock = app.db.pool.begin().await?;
@@ -128,6 +129,9 @@ async fn writes_beyond_what_can_be_done_are_refused_until_there_is_room() -> any
         wrong.extend((!may_see).then(|| format!("a page may not see {:?}", answer.headers)));
     }
     none_wrong(&wrong);
+    let told = app.server.send("GET", "/metrics", &[], Vec::new()).await?.text();
+    let turned_away = r#"testrun_http_requests_total{method="POST",route="unmatched",status="503"}"#;
+    assert!(told.contains(turned_away), "{told}");
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(app.server.send("GET", path, &[], Vec::new()).await?.status, 200, "{path}");
     }

@@ -16,7 +16,7 @@ use crate::observe;
 
 /// Turns away what changes something while there is no room for it, before anybody traces, measures or routes it: when twice
 /// as much comes as can be done, half of the requests are refused, and every millisecond that this takes is one less for the
-/// others. Whatever else is refused is refused by [`super::layer`].
+/// others. Whatever else is refused is refused further in, by the layer of this module.
 #[derive(Debug, Clone)]
 pub struct Door<S> {
     admission: Admission,

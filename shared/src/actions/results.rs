@@ -137,25 +137,9 @@ async fn row(
         && !is_told_by_worker
     {
         changed.is_announced = true;
-        event = Some(EventRow::item_finished(project_id, finished(&item, &changed.derived, test_case_name)));
+        event = Some(EventRow::item_finished(project_id, FinishedItem::new(&item, &changed.derived, test_case_name)));
     }
     Ok(Row { result: ResultRow { result, stated_counts }, history, item: changed, event })
-}
-
-/// What is told of an item whose results made it final.
-fn finished(item: &TestRunItem, derived: &Derived, test_case_name: String) -> FinishedItem {
-    let message = derived.error_message.as_ref();
-    FinishedItem {
-        test_run_id: item.test_run_id,
-        test_run_item_id: item.id,
-        test_case_id: item.test_case_id,
-        test_case_name,
-        execution_order: item.execution_order,
-        status: derived.status,
-        duration_ms: derived.duration_ms,
-        retry_attempt: derived.retry_attempt,
-        error_message: message.map(|message| message.chars().take(FinishedItem::MAX_MESSAGE).collect()),
-    }
 }
 
 /// Adds steps to a result; its counts and its item's follow, but those that the client stated.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::test_run_item::ItemStatus;
+use super::test_run_item::{Derived, ItemStatus, TestRunItem};
 use super::text_enum::text_enum;
 
 /// A fact, as every channel tells it: webhooks, the event stream and the WebSocket.
@@ -118,4 +118,21 @@ pub struct FinishedItem {
 impl FinishedItem {
     /// Most characters of an error message that an event repeats.
     pub const MAX_MESSAGE: usize = 1_000;
+
+    /// What is told of an item whose results made it final.
+    #[must_use]
+    pub fn new(item: &TestRunItem, derived: &Derived, test_case_name: String) -> Self {
+        let message = derived.error_message.as_ref();
+        Self {
+            test_run_id: item.test_run_id,
+            test_run_item_id: item.id,
+            test_case_id: item.test_case_id,
+            test_case_name,
+            execution_order: item.execution_order,
+            status: derived.status,
+            duration_ms: derived.duration_ms,
+            retry_attempt: derived.retry_attempt,
+            error_message: message.map(|message| message.chars().take(Self::MAX_MESSAGE).collect()),
+        }
+    }
 }

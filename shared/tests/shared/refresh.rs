@@ -160,11 +160,11 @@ async fn a_refresh_that_waits_is_not_passed_by_ever_new_results() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_results_of_other_items() -> anyhow::Result<()> {
+async fn a_stop_does_not_wait_for_the_locks_of_foreign_keys() -> anyhow::Result<()> {
     let w = World::new().await?;
     let run = w.started(1).await?;
     let mut result = w.db.begin().await?;
-    // Only the foreign key's lock on the run, as a result of an item that was final already would hold it.
+    // What is behind the gate is waited for; this is only the lock that a reference to the run takes.
     db::run_refreshes::delete(&w.db, run.id).await?;
     db::run_refreshes::insert(&mut *result, run.id).await?;
     let stopped = testrun_shared::actions::test_runs::stop(&w.db, &w.tenant.caller, run.id);

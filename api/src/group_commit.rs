@@ -4,11 +4,12 @@
 //! A commit costs what it costs, however much it stores. Somebody who comes alone never waits for company.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use testrun_shared::domain::test_run_result::NewTestRunResult;
 use testrun_shared::{Error, actions, db};
 use tokio::sync::oneshot;
@@ -19,9 +20,11 @@ use crate::app::ApiResult;
 use crate::error::{ApiError, is_unavailable};
 use crate::idempotency::{self, Write, encode, json};
 
-/// Transactions that write one run's results at once, those that only wait for their commit left out. More would find smaller
-/// groups, and one alone would stop all results while it waits for an item.
-const WRITERS: usize = 3;
+/// Transactions that write one run's results at once. More would find smaller groups, and one alone would stop all results
+/// while it waits for an item or for the disk.
+const WRITERS: usize = 2;
+/// Groups that a writer stores over one connection before it lets others have it. Each return to the pool is a round trip.
+const GROUPS: usize = 32;
 /// Results in one transaction at most: their items stay locked until its end.
 const RESULTS: usize = 32;
 /// Bodies in one transaction at most, in bytes; a larger one is alone.
@@ -116,16 +119,16 @@ impl GroupCommit {
         if queue.writers < WRITERS {
             queue.writers += 1;
             drop(runs);
-            self.write_next(run);
+            self.go_on(run);
         }
     }
 
-    /// Has those written that wait, or gives the turn back if nobody does.
-    fn write_next(&self, run: Run) {
+    /// Has those written that wait, by a new writer, or gives its place back if nobody does.
+    fn go_on(&self, run: Run) {
         if let Some(group) = self.next(run) {
-            let turn = Turn { results: self.clone(), run };
+            let writer = Writer { results: self.clone(), run };
             // Not the request's own task: it ends with its client, and others wait for the same transaction.
-            tokio::spawn(store(self.db.clone(), run, group, turn));
+            tokio::spawn(writer.write(group));
         }
     }
 
@@ -148,54 +151,78 @@ impl GroupCommit {
     }
 }
 
-/// The right to write a run's results. Whoever drops it, if by a panic, gives it to those that wait.
-struct Turn {
+/// One of those that write a run's results. Whoever drops it, if by a panic, has another one go on.
+struct Writer {
     results: GroupCommit,
     run: Run,
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.results.write_next(self.run);
+impl Writer {
+    /// Stores this group and then what waits, group after group.
+    async fn write(self, group: Vec<Pending>) {
+        let mut conn = match self.results.db.acquire().await {
+            Ok(conn) => conn,
+            Err(error) => return refuse(group, &error.into()),
+        };
+        let further = iter::repeat_with(|| self.results.runs().get_mut(&self.run).map(Queue::take).unwrap_or_default());
+        for group in iter::once(group).chain(further).take(GROUPS) {
+            if group.is_empty() || !store(&mut conn, self.run, group).await {
+                break;
+            }
+        }
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.results.go_on(self.run);
+    }
+}
+
+/// Answers that the database is not available.
+fn refuse(group: Vec<Pending>, error: &Error) {
+    tracing::warn!(error = %error, "the database is not available");
+    group.into_iter().for_each(|result| result.answer(Err(ApiError::DatabaseUnavailable)));
+}
+
 /// Stores a group and answers each of it. If the database refuses what is in it, each is stored alone, so that nobody is
-/// refused for somebody else's result.
-async fn store(db: PgPool, run: Run, group: Vec<Pending>, turn: Turn) {
-    let mut turn = Some(turn);
+/// refused for somebody else's result. Returns whether the connection is of use still.
+async fn store(conn: &mut PgConnection, run: Run, group: Vec<Pending>) -> bool {
     if let [first, _, ..] = group.as_slice() {
         let bodies = group.iter().map(|result| result.body.clone()).collect();
         let writes: Vec<_> = group.iter().map(|result| &result.write).collect();
-        match transaction(&db, run, &writes, bodies, turn.take()).instrument(first.span.clone()).await {
+        match transaction(conn, run, &writes, bodies).instrument(first.span.clone()).await {
             Ok(answers) => {
-                return group.into_iter().zip(answers).for_each(|(result, answer)| result.answer(answer));
+                group.into_iter().zip(answers).for_each(|(result, answer)| result.answer(answer));
+                return true;
             }
             Err(error) if is_unavailable(&error) => {
-                tracing::warn!(error = %error, "the database is not available");
-                return group.into_iter().for_each(|result| result.answer(Err(ApiError::DatabaseUnavailable)));
+                refuse(group, &error);
+                return false;
             }
             Err(error) => tracing::debug!(error = %error, "a group of results is stored one by one"),
         }
     }
+    let mut is_of_use = true;
     for Pending { write, body, answer, span, .. } in group.into_iter().filter(|result| !result.answer.is_closed()) {
-        let stored = transaction(&db, run, &[&write], vec![body], turn.take()).instrument(span).await;
+        let stored = transaction(conn, run, &[&write], vec![body]).instrument(span).await;
+        is_of_use &= !stored.as_ref().is_err_and(is_unavailable);
         let answered =
             stored.map_err(ApiError::from).and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(lost())));
         let _: Result<(), _> = answer.send(answered);
     }
+    is_of_use
 }
 
 /// Stores results, records the answers of those that have an `Idempotency-Key`, and commits. The answers are in the order of
 /// the results.
 async fn transaction(
-    db: &PgPool,
+    conn: &mut PgConnection,
     run: Run,
     writes: &[&Write],
     bodies: Vec<NewTestRunResult>,
-    turn: Option<Turn>,
 ) -> Result<Vec<ApiResult<Response>>, Error> {
-    let mut tx = db::begin_planned(db).await?;
+    let mut tx = db::begin_planned(conn).await?;
     let claims = idempotency::claim(&mut tx, writes).await?;
     let free = bodies.into_iter().zip(&claims).filter_map(|(body, claim)| claim.is_ok().then_some(body)).collect();
     let mut stored = actions::results::submit_together(&mut tx, run.project_id, run.id, free).await?.into_iter();
@@ -204,8 +231,6 @@ async fn transaction(
     let done = |(&write, answer)| Some((write, ApiResult::as_deref(answer).ok()?));
     let created: Vec<_> = writes.iter().zip(&answers).filter_map(done).collect();
     idempotency::record(&mut tx, StatusCode::CREATED, &created).await?;
-    // While this commit is on its way to the disk, the next group is written.
-    drop(turn);
     tx.commit().await?;
     Ok(answers.into_iter().map(|answer| Ok(json(StatusCode::CREATED, answer?))).collect())
 }

@@ -45,7 +45,7 @@ async fn at_once(app: &Arc<App>, run: &Run, bodies: Vec<(Option<String>, Value)>
         )
         .fetch_one(&app.db.pool)
         .await?;
-        Ok((waiting >= 3).then_some(()))
+        Ok((waiting > 0).then_some(()))
     })
     .await?;
     gate.rollback().await?;

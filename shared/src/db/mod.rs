@@ -55,7 +55,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection as _, PgExecutor, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
 /// Our migrations; apalis brings its own.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -158,8 +158,8 @@ pub async fn ensure_migrated(db: &PgPool) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If the database cannot be reached.
-pub async fn begin_planned(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    db.begin_with("BEGIN; SET LOCAL plan_cache_mode = force_generic_plan").await
+pub async fn begin_planned(conn: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+    conn.begin_with("BEGIN; SET LOCAL plan_cache_mode = force_generic_plan").await
 }
 
 /// The database's clock, which alone decides what is due (design, rule 4).

@@ -103,7 +103,7 @@ impl GroupCommit {
     /// Stores a result whose body has so many bytes, alone or with others, and gives its answer.
     ///
     /// # Errors
-    /// As [`actions::results::submit_together`] says of a single one, and as [`idempotency::claim`] does.
+    /// As [`actions::results::submit_together`] says of a single one, and as [`idempotency::record`] does.
     pub(crate) async fn submit(&self, write: Write, body: NewTestRunResult, size: usize) -> ApiResult<Response> {
         let run = Run { project_id: write.caller.project_id, id: body.test_run_id };
         let (answer, answered) = oneshot::channel();
@@ -216,6 +216,8 @@ async fn store(conn: &mut PgConnection, run: Run, group: Vec<Pending>) -> bool {
 
 /// Stores results, records the answers of those that have an `Idempotency-Key`, and commits. The answers are in the order of
 /// the results.
+///
+/// Keys are not looked under before: nearly all are new, and a result that was stored is refused, or its record is.
 async fn transaction(
     conn: &mut PgConnection,
     run: Run,
@@ -223,11 +225,8 @@ async fn transaction(
     bodies: Vec<NewTestRunResult>,
 ) -> Result<Vec<ApiResult<Response>>, Error> {
     let mut tx = db::begin_planned(conn).await?;
-    let claims = idempotency::claim(&mut tx, writes).await?;
-    let free = bodies.into_iter().zip(&claims).filter_map(|(body, claim)| claim.is_ok().then_some(body)).collect();
-    let mut stored = actions::results::submit_together(&mut tx, run.project_id, run.id, free).await?.into_iter();
-    let mut answer = |()| encode(&stored.next().ok_or_else(lost)??);
-    let answers: Vec<_> = claims.into_iter().map(|claim| claim.and_then(&mut answer)).collect();
+    let stored = actions::results::submit_together(&mut tx, run.project_id, run.id, bodies).await?;
+    let answers: Vec<_> = stored.into_iter().map(|result| encode(&result?)).collect();
     let done = |(&write, answer)| Some((write, ApiResult::as_deref(answer).ok()?));
     let created: Vec<_> = writes.iter().zip(&answers).filter_map(done).collect();
     idempotency::record(&mut tx, StatusCode::CREATED, &created).await?;

@@ -72,9 +72,9 @@ pub(crate) async fn layer(State(app): State<AppState>, request: Request, next: N
         return response;
     }
     // What was refused before anybody looked under the key's lock, for a rule that its body breaks, may have its answer.
-    match look_up(&app.db, &[&key]).await.map(|mut found| found.pop()) {
-        Ok(Some((_, Some(answer)))) => answer,
-        Ok(_) => remember_refusal(&app.db, &key, response).await,
+    match look_up(&app.db, &key).await {
+        Ok((_, Some(answer))) => answer,
+        Ok((_, None)) => remember_refusal(&app.db, &key, response).await,
         Err(error) => ApiError::from(error).into_response(),
     }
 }
@@ -130,16 +130,18 @@ impl Write {
     /// Begins. A request whose key has its answer ends here with that answer, as an "error".
     ///
     /// # Errors
-    /// As [`claim`] says.
+    /// If the database fails; the key's answer; 409 while another request with the key is in flight; 422 if the key was used
+    /// for another request.
     pub(crate) async fn begin(self) -> ApiResult<Unit> {
-        if self.key.is_none() {
+        let Some(key) = &self.key else {
             return Ok(Unit { caller: self.caller, work: Work::Plain(self.db) });
-        }
+        };
         let mut tx = self.db.begin().await?;
-        for claim in claim(&mut tx, &[&self]).await? {
-            claim?;
+        match look_up(&mut *tx, key).await? {
+            (_, Some(answer)) => Err(ApiError::Stored(Box::new(answer))),
+            (false, None) => Err(in_flight().into()),
+            (true, None) => Ok(Unit { caller: self.caller, work: Work::Recorded(tx, Box::new(self)) }),
         }
-        Ok(Unit { caller: self.caller, work: Work::Recorded(tx, Box::new(self)) })
     }
 
     /// Whether the two have the same key.
@@ -148,32 +150,14 @@ impl Write {
     }
 }
 
-/// Claims the keys of requests that are to be done in this transaction; no two may have the same. One without a key has
-/// nothing to claim.
-///
-/// # Errors
-/// If the database fails. For a single request: its key's answer; 409 while another request with the key is in flight; 422 if
-/// the key was used for another request.
-pub(crate) async fn claim(conn: &mut PgConnection, writes: &[&Write]) -> sqlx::Result<Vec<ApiResult<()>>> {
-    let keys: Vec<_> = writes.iter().filter_map(|write| write.key.as_ref()).collect();
-    let found = if keys.is_empty() { Vec::new() } else { look_up(conn, &keys).await? };
-    let mut claims = found.into_iter().map(|(is_own, answer)| match answer {
-        Some(answer) => Err(ApiError::Stored(Box::new(answer))),
-        None if is_own => Ok(()),
-        None => Err(in_flight().into()),
-    });
-    Ok(writes.iter().map(|write| write.key.as_ref().and_then(|_| claims.next()).unwrap_or(Ok(()))).collect())
-}
-
 fn in_flight() -> Error {
     Error::Conflict("A request with this Idempotency-Key is in flight; try again".to_owned())
 }
 
-/// Records the answers of requests that were done, with those of them that have a key.
+/// Records the answers of requests that were done, under the keys of those that have one.
 ///
 /// # Errors
-/// If the database fails, and as [`claim`] for a request whose key was answered while it was claimed. Nothing may be committed
-/// then.
+/// If the database fails, and 409 if a key has an answer already, for which [`layer`] looks then. Nothing may be committed.
 pub(crate) async fn record(
     conn: &mut PgConnection,
     status: StatusCode,
@@ -186,16 +170,10 @@ pub(crate) async fn record(
     Err(in_flight())
 }
 
-/// For each key whether it is free, and the answer that it has: that of the first request, or a 422 for a request that is
-/// another one.
-async fn look_up(db: impl PgExecutor<'_>, keys: &[&Key]) -> sqlx::Result<Vec<(bool, Option<Response>)>> {
-    let places: Vec<_> = keys.iter().map(|key| key.place()).collect();
-    let claims = db::idempotency_keys::claim(db, &places).await?;
-    Ok(keys
-        .iter()
-        .zip(claims)
-        .map(|(key, claim)| (claim.is_own, claim.answer.map(|answer| replay(key, answer))))
-        .collect())
+/// Whether a key is free, and the answer that it has: that of the first request, or a 422 for a request that is another one.
+async fn look_up(db: impl PgExecutor<'_>, key: &Key) -> sqlx::Result<(bool, Option<Response>)> {
+    let claim = db::idempotency_keys::claim(db, key.place()).await?;
+    Ok((claim.is_own, claim.answer.map(|answer| replay(key, answer))))
 }
 
 fn replay(key: &Key, stored: StoredAnswer) -> Response {

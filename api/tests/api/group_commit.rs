@@ -174,3 +174,26 @@ async fn each_key_has_one_effect_and_one_answer() -> anyhow::Result<()> {
     assert_eq!(stored(&app).await?.0, 10);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_repetition_that_its_item_would_take_is_stored_once_and_in_nobody_elses_way() -> anyhow::Result<()> {
+    let app = Arc::new(App::start().await?);
+    let run = running(&app.client, &json!({"retry_on_failure": true, "retry_count": 9}), 20).await?;
+    let body = |item| (Some(format!("key-{item}")), result_body(&run, item, &json!({"status": "failed"})));
+    let firsts = at_once(&app, &run, (0..10).map(body).collect()).await?;
+    assert!(firsts.iter().all(|answer| answer.status == 201), "{firsts:?}");
+    // All of these items wait for their next attempt.
+    let answers = at_once(&app, &run, (0..20).map(body).collect()).await?;
+    for (index, answer) in answers.iter().enumerate() {
+        let replayed = if index < 10 { "true" } else { "" };
+        assert_eq!(
+            (answer.status, answer.header("idempotency-replayed")),
+            (201, replayed),
+            "{index}: {}",
+            answer.text()
+        );
+        assert!(firsts.get(index).is_none_or(|first| first.bytes == answer.bytes), "{index}");
+    }
+    assert_eq!(stored(&app).await?.0, 20);
+    Ok(())
+}

@@ -37,44 +37,32 @@ pub struct Claim {
     pub answer: Option<StoredAnswer>,
 }
 
-/// Keeps other requests with these keys out until the transaction ends, and looks up their answers, in the order of the keys.
+/// Keeps other requests with this key out until the transaction ends, and looks up its answer.
 ///
-/// Whoever had a key until a moment ago may have answered since the look, though not seen: [`insert`] tells.
+/// Whoever had the key until a moment ago may have answered since the look, though not seen: [`insert`] tells.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn claim(db: impl PgExecutor<'_>, keys: &[Place<'_>]) -> sqlx::Result<Vec<Claim>> {
-    let (tokens, keys): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
-    // LATERAL, so that each is looked up by the index, also by a plan from when the table was small.
-    let rows = sqlx::query!(
+pub async fn claim(db: impl PgExecutor<'_>, (token_id, key): Place<'_>) -> sqlx::Result<Claim> {
+    let row = sqlx::query!(
         r#"-- idempotency_keys.claim
-         SELECT pg_try_advisory_xact_lock(hashtextextended(k.token_id || ' ' || k.key, 0)) AS "is_own!",
+         SELECT pg_try_advisory_xact_lock(hashtextextended($1::uuid || ' ' || $2::text, 0)) AS "is_own!",
              a.request_hash AS "request_hash?", a.response_status AS "response_status?", a.response_body AS "response_body?"
-         FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (token_id, key, position)
-         LEFT JOIN LATERAL (
-             SELECT request_hash, response_status, response_body
-             FROM idempotency_keys
-             WHERE token_id = k.token_id AND key = k.key
-                 AND response_status IS NOT NULL AND created_at > now() - interval '24 hours'
-             OFFSET 0
-         ) a ON TRUE
-         ORDER BY k.position"#,
-        &tokens,
-        &keys as _,
+         FROM (VALUES (0)) AS always
+         LEFT JOIN idempotency_keys a
+             ON a.token_id = $1 AND a.key = $2
+             AND a.response_status IS NOT NULL AND a.created_at > now() - interval '24 hours'"#,
+        token_id,
+        key,
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await?;
     let answer = |hash, status, body| Some(StoredAnswer { request_hash: hash?, status: status?, body: body? });
-    let mut claims = Vec::with_capacity(rows.len());
-    for row in rows {
-        let answer = answer(row.request_hash, row.response_status, row.response_body);
-        claims.push(Claim { is_own: row.is_own, answer });
-    }
-    Ok(claims)
+    Ok(Claim { is_own: row.is_own, answer: answer(row.request_hash, row.response_status, row.response_body) })
 }
 
 /// Stores answers and returns how many; one that is older than 24 hours gives way, a younger one stays. No two may have the same
-/// key.
+/// key. Waits for whoever is storing one of them, in the order of the keys: it is the last thing that a transaction waits for.
 ///
 /// # Errors
 /// If the database fails.
@@ -86,6 +74,7 @@ pub async fn insert(db: impl PgExecutor<'_>, status: i16, answers: &[NewAnswer<'
          INSERT INTO idempotency_keys (token_id, key, request_hash, response_status, response_body)
          SELECT token_id, key, request_hash, $5, response_body
          FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) AS a (token_id, key, request_hash, response_body)
+         ORDER BY token_id, key
          ON CONFLICT (token_id, key) DO UPDATE
          SET request_hash = EXCLUDED.request_hash, response_status = EXCLUDED.response_status,
              response_body = EXCLUDED.response_body, created_at = now()

@@ -245,3 +245,22 @@ async fn only_a_run_that_waits_and_was_just_refreshed_has_to_wait() -> anyhow::R
     assert_eq!(pause_before(&w.db, run.id).await?, Duration::ZERO, "it waited long enough");
     Ok(())
 }
+
+#[tokio::test]
+async fn it_waits_less_when_the_last_item_is_to_be_expected() -> anyhow::Result<()> {
+    let w = World::new().await?;
+    let run = w.started(10).await?;
+    for item in &run.items[..9] {
+        w.submit(item, json!({})).await?;
+    }
+    refresh(&w.db, run.id).await?;
+    w.submit(&run.items[9], json!({})).await?;
+    // Just refreshed, and nine had come in 900 ms.
+    w.execute(
+        "UPDATE test_runs SET refreshed_at = clock_timestamp(), started_at = clock_timestamp() - interval '900 ms'",
+    )
+    .await?;
+    let pause = pause_before(&w.db, run.id).await?;
+    assert!(pause <= Duration::from_millis(100), "{pause:?}");
+    Ok(())
+}

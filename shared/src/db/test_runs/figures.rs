@@ -65,8 +65,12 @@ pub async fn save_counts(
 pub struct LastRefresh {
     /// How long ago it was, in milliseconds.
     pub age_ms: i64,
+    /// How long the run had been under way, in milliseconds.
+    pub ran_ms: i64,
     /// How many items it counted.
     pub total_tests: i32,
+    /// How many of them were final.
+    pub final_tests: i32,
 }
 
 /// When a run's counts were refreshed; `None` if never, or without a refresh waiting.
@@ -77,7 +81,9 @@ pub async fn last_refresh(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Opt
     sqlx::query_as!(
         LastRefresh,
         r#"-- test_runs.last_refresh
-         SELECT (extract(epoch FROM clock_timestamp() - r.refreshed_at) * 1000)::bigint AS "age_ms!", r.total_tests
+         SELECT (extract(epoch FROM clock_timestamp() - r.refreshed_at) * 1000)::bigint AS "age_ms!",
+             coalesce((extract(epoch FROM r.refreshed_at - r.started_at) * 1000)::bigint, 0) AS "ran_ms!",
+             r.total_tests, r.passed_tests + r.failed_tests + r.skipped_tests + r.no_run_tests AS "final_tests!"
          FROM test_runs r JOIN run_refreshes w ON w.run_id = r.id
          WHERE r.id = $1 AND r.refreshed_at IS NOT NULL"#,
         id,

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,8 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
-use tower::util::MapResponse;
+use tower::{Service, service_fn};
 
 use crate::admission::Door;
 
@@ -41,6 +40,9 @@ impl Default for Patience {
     }
 }
 
+/// What may be left of a refused body, in bytes, for its connection to be kept.
+const LARGE: u64 = 64 * 1024;
+
 /// How long to wait when the process has no descriptor left for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(500);
 
@@ -60,9 +62,17 @@ pub async fn serve(listener: TcpListener, service: Door<Router>, patience: Patie
         };
         match accepted {
             Ok((stream, _)) => {
-                let leaving = leaving.clone();
-                let told = move |response| if leaving.is_cancelled() { last(response) } else { response };
-                open.spawn(connection(stream, MapResponse::new(service.clone(), told), patience, stopping.clone()));
+                let (service, leaving) = (service.clone(), leaving.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (is_large, leaving) = (is_large(&request), leaving.clone());
+                    let answer = service.clone().call(request);
+                    async move {
+                        let response = answer.await?;
+                        let is_last = leaving.is_cancelled() || is_large && !response.status().is_success();
+                        Ok(if is_last { last(response) } else { response })
+                    }
+                });
+                open.spawn(connection(stream, service, patience, stopping.clone()));
             }
             Err(error) => pause_after(&error).await,
         }
@@ -71,6 +81,12 @@ pub async fn serve(listener: TcpListener, service: Door<Router>, patience: Patie
     stopping.cancel();
     open.close();
     open.wait().await;
+}
+
+/// Whether so much comes that the connection ends with a refusal, instead of waiting for what nobody reads. The client has to
+/// be told: it would send its next request into nothing.
+fn is_large(request: &Request<Incoming>) -> bool {
+    request.body().size_hint().exact().is_none_or(|size| size > LARGE)
 }
 
 /// An answer after which the client has to open another connection, to another service if it is wise.

@@ -70,3 +70,24 @@ async fn a_client_that_takes_nothing_of_its_answers_does_not_keep_the_service_fr
     drop(slow);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_refusal_of_a_large_body_says_that_the_connection_ends() -> anyhow::Result<()> {
+    let (_db, server) = server(Patience::default()).await?;
+    // It has no token, so it is refused before it is read.
+    for (size, is_last) in [(16 * 1024 * 1024, true), (1024, false)] {
+        let mut client = TcpStream::connect(server.authority()).await?;
+        let head = format!(
+            "POST /api/v1/test-run-results HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await?;
+        // It looks for the answer when all is sent, or cannot be.
+        let _: Result<(), _> = client.write_all(&vec![b'x'; size]).await;
+        let mut answer = vec![0; 4096];
+        let length = timeout(LIMIT, client.read(&mut answer)).await??;
+        let answer = String::from_utf8_lossy(&answer[..length]).to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 401 "), "{size}: {answer}");
+        assert_eq!(answer.contains("connection: close"), is_last, "{size}: {answer}");
+    }
+    Ok(())
+}

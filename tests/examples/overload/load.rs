@@ -27,12 +27,16 @@ impl Target {
         Self { address, token: token.to_owned(), idle: Mutex::default() }
     }
 
-    /// The status of the answer to a request; 0 if there was none.
+    /// The status of the answer to a request; 0 if there was none, and why not is told on standard error.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &[u8]) -> u16 {
-        match tokio::time::timeout(PATIENCE, self.try_send(method, path, body)).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(_)) | Err(_) => 0,
-        }
+        let answered = match tokio::time::timeout(PATIENCE, self.try_send(method, path, body)).await {
+            Ok(answered) => answered,
+            Err(late) => Err(late.into()),
+        };
+        answered.unwrap_or_else(|error| {
+            eprintln!("{method} {path}: {error:#}");
+            0
+        })
     }
 
     async fn try_send(&self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<u16> {

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Service, service_fn};
+use tower::{Service, ServiceExt as _, service_fn};
 
 use crate::admission::Door;
 
@@ -65,7 +65,7 @@ pub async fn serve(listener: TcpListener, service: Door<Router>, patience: Patie
                 let (service, leaving) = (service.clone(), leaving.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (is_large, leaving) = (is_large(&request), leaving.clone());
-                    let answer = service.clone().call(request);
+                    let answer = service.clone().oneshot(request);
                     async move {
                         let response = answer.await?;
                         let is_last = leaving.is_cancelled() || is_large && !response.status().is_success();

@@ -186,7 +186,7 @@ fn refuse(group: Vec<Pending>, error: &Error) {
 }
 
 /// Stores a group and answers each of it. If the database refuses what is in it, each is stored alone, so that nobody is
-/// refused for somebody else's result. Returns whether the connection is of use still.
+/// refused for somebody else's result. Returns whether the connection is certainly of use still.
 async fn store(conn: &mut PgConnection, run: Run, group: Vec<Pending>) -> bool {
     if let [first, _, ..] = group.as_slice() {
         let bodies = group.iter().map(|result| result.body.clone()).collect();
@@ -206,7 +206,7 @@ async fn store(conn: &mut PgConnection, run: Run, group: Vec<Pending>) -> bool {
     let mut is_of_use = true;
     for Pending { write, body, answer, span, .. } in group.into_iter().filter(|result| !result.answer.is_closed()) {
         let stored = transaction(conn, run, &[&write], vec![body]).instrument(span).await;
-        is_of_use &= !stored.as_ref().is_err_and(is_unavailable);
+        is_of_use &= stored.is_ok();
         let answered =
             stored.map_err(ApiError::from).and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(lost())));
         let _: Result<(), _> = answer.send(answered);

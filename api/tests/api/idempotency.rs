@@ -214,6 +214,23 @@ async fn refusals_that_stay_true_are_replayed_even_when_they_are_true_no_more() 
 }
 
 #[tokio::test]
+async fn a_refused_result_stays_refused_under_its_key() -> anyhow::Result<()> {
+    let app = App::start().await?;
+    let run = pending(&app.client, &json!({}), 1).await?;
+    let result = json!({"test_run_id": run.id, "test_run_item_id": run.items[0], "status": "passed"});
+    let first = post(&app, "k", "/api/v1/test-run-results", &result).await?;
+    assert_eq!(first.not_detail(422, "Cannot submit result: test run status is 'pending'"), None);
+    app.client.post(&format!("{}/start", run.path()), &json!({})).await?.expect(200)?;
+    let before = app.contents().await?;
+    // It would be stored now, if it were not for the key.
+    let again = post(&app, "k", "/api/v1/test-run-results", &result).await?;
+    assert_eq!(not_replayed(&first, &again), None);
+    assert_eq!(app.contents().await?, before);
+    assert_eq!(post(&app, "other", "/api/v1/test-run-results", &result).await?.status, 201);
+    Ok(())
+}
+
+#[tokio::test]
 async fn other_refusals_are_not_kept() -> anyhow::Result<()> {
     let app = App::start().await?;
     let taken = json!({"name": "N", "external_key": "taken"});
